@@ -1,0 +1,41 @@
+"""The NumPy kernels by operator name: plain functions on arrays, blind to tensors and devices."""
+
+from __future__ import annotations
+
+from rushlight_cpu.kernels import (
+    activation,
+    adaptive_pooling,
+    attention,
+    convolution,
+    embedding,
+    loss,
+    normalization,
+    pooling,
+    recurrent,
+    softmax,
+)
+from rushlight_cpu.kernels._common import Kernel
+
+_FAMILIES = (
+    activation,
+    adaptive_pooling,
+    attention,
+    convolution,
+    embedding,
+    loss,
+    normalization,
+    pooling,
+    recurrent,
+    softmax,
+)
+
+
+def cpu_kernels() -> dict[str, Kernel]:
+    """Every kernel of this package by the name of its operator."""
+    found: dict[str, Kernel] = {}
+    for family in _FAMILIES:
+        for name, kernel in family.KERNELS.items():
+            if name in found:
+                raise ValueError(f"two kernels for the operator {name!r}")
+            found[name] = kernel
+    return found

@@ -1,0 +1,441 @@
+"""Layer and RMS norm over rows, group norm over groups of channels, batch norm over channels.
+
+Every kernel walks blocks of rows that fit the cache: statistics, centring and scaling of a block
+meet there. Gradients of weights are summed per block and then over blocks in order, so they do
+not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rushlight_cpu.kernels import _parallel
+from rushlight_cpu.kernels._common import BLOCK, Array, Kernel, prod, reduced_precision
+from rushlight_cpu.kernels.softmax import row_sums
+
+Needs = tuple[bool, bool, bool]
+Gradients = tuple[Array | None, Array | None, Array | None]
+
+
+def _blocks(start: int, stop: int, n: int) -> list[slice]:
+    step = _step(n)
+    return [slice(at, min(at + step, stop)) for at in range(start, stop, step)]
+
+
+def _step(n: int) -> int:
+    return max(1, BLOCK // max(1, n))
+
+
+def _split_blocks(rows: int, n: int, work: float, task: Any) -> list[Any]:
+    """Like `split`, but cut at multiples of a block: blocks are the same for any thread count."""
+    step = _step(n)
+    return _parallel.split(
+        -(-rows // step), work, lambda a, b: task(a * step, min(b * step, rows))
+    )
+
+
+def _column_sums(x: Array) -> Array:
+    total: Array = np.ones(x.shape[0], x.dtype) @ x
+    return total
+
+
+def _normalize_rows(x: Array, eps: float, mean: Array, rstd: Array, out: Array) -> None:
+    """Centres and scales rows into `out` and fills in their statistics."""
+    n = x.shape[1]
+    np.divide(row_sums(x), n, out=mean)
+    np.subtract(x, mean[:, None], out=out)
+    variance = np.einsum("ij,ij->i", out, out)
+    variance /= n
+    variance += eps
+    np.divide(1.0, np.sqrt(variance, out=variance), out=rstd)
+    out *= rstd[:, None]
+
+
+def _leading(x: Array, normalized_ndim: int) -> tuple[tuple[int, ...], int, int]:
+    lead = x.shape[: x.ndim - normalized_ndim]
+    return (*lead, *(1,) * normalized_ndim), prod(lead), prod(x.shape[len(lead) :])
+
+
+@reduced_precision(keep=(1, 2))
+def native_layer_norm(
+    x: Array, weight: Array | None, bias: Array | None, *, normalized_ndim: int, eps: float
+) -> tuple[Array, Array, Array]:
+    """Normalises the last dimensions; returns the result, the means and 1 / deviations."""
+    shape, rows, n = _leading(x, normalized_ndim)
+    out: Array = np.empty(x.shape, x.dtype)
+    mean, rstd = np.zeros(rows, x.dtype), np.full(rows, np.nan, x.dtype)
+    flat, into = x.reshape(rows, n), out.reshape(rows, n)
+    scale = None if weight is None else weight.reshape(n)
+    shift = None if bias is None else bias.reshape(n)
+
+    def part(start: int, stop: int) -> None:
+        for some in _blocks(start, stop, n):
+            block = into[some]
+            _normalize_rows(flat[some], eps, mean[some], rstd[some], block)
+            if scale is not None:
+                block *= scale
+            if shift is not None:
+                block += shift
+
+    if x.size:
+        _split_blocks(rows, n, 5.0 * x.size, part)
+    return out, mean.reshape(shape), rstd.reshape(shape)
+
+
+@reduced_precision()
+def layer_norm_backward(
+    g: Array,
+    x: Array,
+    mean: Array,
+    rstd: Array,
+    weight: Array | None,
+    *,
+    normalized_ndim: int,
+    needs: Needs,
+) -> Gradients:
+    """Gradients of `native_layer_norm` towards x, weight and bias, where `needs` says so."""
+    _, rows, n = _leading(x, normalized_ndim)
+    tail = x.shape[x.ndim - normalized_ndim :]
+    dx: Array | None = np.empty(x.shape, x.dtype) if needs[0] else None
+    if x.size == 0:
+        empty = np.zeros(tail, x.dtype)
+        return dx, empty if needs[1] else None, empty.copy() if needs[2] else None
+    flat, grads = x.reshape(rows, n), g.reshape(rows, n)
+    into = None if dx is None else dx.reshape(rows, n)
+    means, scales = mean.reshape(rows, 1), rstd.reshape(rows, 1)
+    scale = None if weight is None else weight.reshape(n)
+
+    def part(start: int, stop: int) -> tuple[list[Array], list[Array]]:
+        dw, db = [], []
+        room = np.empty((3, min(_step(n), rows), n), x.dtype)
+        for some in _blocks(start, stop, n):
+            hat, wide, product = room[:, : some.stop - some.start]
+            gs = grads[some]
+            if needs[0] or needs[1]:
+                np.subtract(flat[some], means[some], out=hat)
+                hat *= scales[some]
+            if needs[1]:
+                dw.append(_column_sums(np.multiply(gs, hat, out=product)))
+            if needs[2]:
+                db.append(_column_sums(gs))
+            if into is not None:
+                gw = gs if scale is None else np.multiply(gs, scale, out=wide)
+                _row_gradient(gw, hat, scales[some], into[some])
+        return dw, db
+
+    sums = _split_blocks(rows, n, 8.0 * x.size, part)
+    return dx, _total(sums, 0, tail, needs[1]), _total(sums, 1, tail, needs[2])
+
+
+def _row_gradient(gw: Array, hat: Array, rstd: Array, out: Array) -> None:
+    """rstd * (gw - mean(gw) - hat * mean(gw * hat)) for rows; spoils `hat`."""
+    n = hat.shape[1]
+    hat *= (np.einsum("ij,ij->i", gw, hat) / n)[:, None]
+    np.subtract(gw, (row_sums(gw) / n)[:, None], out=out)
+    out -= hat
+    out *= rstd
+
+
+def _total(sums: list[Any], place: int, shape: tuple[int, ...], needed: bool) -> Array | None:
+    """Sum of the partial gradients of all blocks, in the order of the blocks."""
+    if not needed:
+        return None
+    parts = [partial for part in sums for partial in part[place]]
+    return np.asarray(np.add.reduce(parts, axis=0)).reshape(shape)
+
+
+@reduced_precision(keep=(1,))
+def native_rms_norm(
+    x: Array, weight: Array | None, *, normalized_ndim: int, eps: float
+) -> tuple[Array, Array]:
+    """Divides the last dimensions by their root mean square; returns 1 / it as well."""
+    shape, rows, n = _leading(x, normalized_ndim)
+    out: Array = np.empty(x.shape, x.dtype)
+    rrms = np.full(rows, np.nan, x.dtype)
+    flat, into = x.reshape(rows, n), out.reshape(rows, n)
+    scale = None if weight is None else weight.reshape(n)
+
+    def part(start: int, stop: int) -> None:
+        for some in _blocks(start, stop, n):
+            square = np.einsum("ij,ij->i", flat[some], flat[some])
+            square /= n
+            square += eps
+            np.divide(1.0, np.sqrt(square, out=square), out=rrms[some])
+            np.multiply(flat[some], rrms[some, None], out=into[some])
+            if scale is not None:
+                into[some] *= scale
+
+    if x.size:
+        _split_blocks(rows, n, 3.0 * x.size, part)
+    return out, rrms.reshape(shape)
+
+
+@reduced_precision()
+def rms_norm_backward(
+    g: Array,
+    x: Array,
+    rrms: Array,
+    weight: Array | None,
+    *,
+    normalized_ndim: int,
+    needs: tuple[bool, bool],
+) -> tuple[Array | None, Array | None]:
+    """Gradients of `native_rms_norm` towards x and weight, where `needs` says so."""
+    _, rows, n = _leading(x, normalized_ndim)
+    tail = x.shape[x.ndim - normalized_ndim :]
+    dx: Array | None = np.empty(x.shape, x.dtype) if needs[0] else None
+    if x.size == 0:
+        return dx, np.zeros(tail, x.dtype) if needs[1] else None
+    flat, grads = x.reshape(rows, n), g.reshape(rows, n)
+    into = None if dx is None else dx.reshape(rows, n)
+    scales = rrms.reshape(rows, 1)
+    scale = None if weight is None else weight.reshape(n)
+
+    def part(start: int, stop: int) -> tuple[list[Array]]:
+        dw = []
+        room = np.empty((3, min(_step(n), rows), n), x.dtype)
+        for some in _blocks(start, stop, n):
+            hat, wide, product = room[:, : some.stop - some.start]
+            gs = grads[some]
+            np.multiply(flat[some], scales[some], out=hat)
+            if needs[1]:
+                dw.append(_column_sums(np.multiply(gs, hat, out=product)))
+            if into is not None:
+                gw = gs if scale is None else np.multiply(gs, scale, out=wide)
+                hat *= (np.einsum("ij,ij->i", gw, hat) / n)[:, None]
+                np.subtract(gw, hat, out=into[some])
+                into[some] *= scales[some]
+        return (dw,)
+
+    sums = _split_blocks(rows, n, 6.0 * x.size, part)
+    return dx, _total(sums, 0, tail, needs[1])
+
+
+@reduced_precision(keep=(1, 2))
+def native_group_norm(
+    x: Array, weight: Array | None, bias: Array | None, *, groups: int, eps: float
+) -> tuple[Array, Array, Array]:
+    """Normalises each group of channels of `x` (N, C, *size); statistics are (N, groups)."""
+    batch, channels = x.shape[:2]
+    out: Array = np.empty(x.shape, x.dtype)
+    rows, n = batch * groups, prod(x.shape[1:]) // groups
+    mean, rstd = np.zeros(rows, x.dtype), np.full(rows, np.nan, x.dtype)
+    flat, into = x.reshape(rows, n), out.reshape(rows, n)
+    # Row r holds group r % groups: the scales of its channels, spread over their pixels.
+    scale = None if weight is None else weight.reshape(groups, channels // groups, 1)
+    shift = None if bias is None else bias.reshape(groups, channels // groups, 1)
+
+    def part(start: int, stop: int) -> None:
+        for some in _blocks(start, stop, n):
+            block = into[some]
+            _normalize_rows(flat[some], eps, mean[some], rstd[some], block)
+            split = block.reshape(len(block), channels // groups, -1)
+            which = np.arange(some.start, some.stop) % groups
+            if scale is not None:
+                split *= scale[which]
+            if shift is not None:
+                split += shift[which]
+
+    if x.size:
+        _split_blocks(rows, n, 5.0 * x.size, part)
+    return out, mean.reshape(batch, groups), rstd.reshape(batch, groups)
+
+
+@reduced_precision()
+def group_norm_backward(
+    g: Array,
+    x: Array,
+    mean: Array,
+    rstd: Array,
+    weight: Array | None,
+    *,
+    groups: int,
+    needs: Needs,
+) -> Gradients:
+    """Gradients of `native_group_norm` towards x, weight and bias, where `needs` says so."""
+    batch, channels = x.shape[:2]
+    dx: Array | None = np.empty(x.shape, x.dtype) if needs[0] else None
+    if x.size == 0:
+        empty = np.zeros(channels, x.dtype)
+        return dx, empty if needs[1] else None, empty.copy() if needs[2] else None
+    rows, n, wide = batch * groups, prod(x.shape[1:]) // groups, channels // groups
+    flat, grads = x.reshape(rows, n), g.reshape(rows, n)
+    means, scales = mean.reshape(rows, 1), rstd.reshape(rows, 1)
+    into = None if dx is None else dx.reshape(rows, n)
+    scale = None if weight is None else weight.reshape(groups, wide, 1)
+    dots, plain = np.empty((rows, wide), x.dtype), np.empty((rows, wide), x.dtype)
+
+    def part(start: int, stop: int) -> None:
+        for some in _blocks(start, stop, n):
+            gs = grads[some]
+            hat = flat[some] - means[some]
+            hat *= scales[some]
+            per_channel = gs.reshape(len(gs), wide, -1)
+            dots[some] = np.einsum("rci,rci->rc", per_channel, hat.reshape(per_channel.shape))
+            plain[some] = per_channel.sum(axis=2)
+            if into is None:
+                continue
+            if scale is not None:
+                which = np.arange(some.start, some.stop) % groups
+                gs = (per_channel * scale[which]).reshape(gs.shape)
+            _row_gradient(gs, hat, scales[some], into[some])
+
+    _split_blocks(rows, n, 8.0 * x.size, part)
+    dw = dots.reshape(batch, channels).sum(axis=0) if needs[1] else None
+    db = plain.reshape(batch, channels).sum(axis=0) if needs[2] else None
+    return dx, dw, db
+
+
+# Batch norm. Rows are (image, channel) planes; with a single pixel per plane they are images and
+# columns are channels, because planes of one element would cost a reduction each.
+
+
+def _planes(x: Array) -> tuple[int, int, int]:
+    return x.shape[0], x.shape[1], prod(x.shape[2:])
+
+
+@reduced_precision(keep=(0, 1))
+def batch_norm_stats(x: Array) -> tuple[Array, Array]:
+    """Mean and biased variance of each channel of `x` (N, C, *size)."""
+    batch, channels, pixels = _planes(x)
+    count = batch * pixels
+    if x.size == 0:
+        nothing = np.full(channels, np.nan, x.dtype)
+        return nothing, nothing.copy()
+    if pixels == 1:
+        flat = x.reshape(batch, channels)
+        mean = _column_sums(flat) / count
+        centred = flat - mean
+        return mean, np.einsum("ij,ij->j", centred, centred) / count
+    planes = x.reshape(batch * channels, pixels)
+    mean = row_sums(planes).reshape(batch, channels).sum(axis=0) / count
+    centre = np.tile(mean, batch)[:, None]
+    squares = np.empty(len(planes), x.dtype)
+
+    def part(start: int, stop: int) -> None:
+        for some in _blocks(start, stop, pixels):
+            centred = planes[some] - centre[some]
+            squares[some] = np.einsum("ij,ij->i", centred, centred)
+
+    _split_blocks(len(planes), pixels, 2.0 * x.size, part)
+    return mean, squares.reshape(batch, channels).sum(axis=0) / count
+
+
+@reduced_precision()
+def batch_norm_apply(
+    x: Array, mean: Array, rstd: Array, weight: Array | None, bias: Array | None
+) -> Array:
+    """Centres and scales each channel of `x` (N, C, *size)."""
+    batch, channels, pixels = _planes(x)
+    scale = rstd if weight is None else rstd * weight
+    shift = -mean * scale if bias is None else bias - mean * scale
+    scale, shift = scale.astype(x.dtype, copy=False), shift.astype(x.dtype, copy=False)
+    out: Array = np.empty(x.shape, x.dtype)
+    if pixels == 1:
+        np.multiply(x.reshape(batch, channels), scale, out=out.reshape(batch, channels))
+        out.reshape(batch, channels)[...] += shift
+        return out
+    flat, into = x.reshape(batch * channels, pixels), out.reshape(batch * channels, pixels)
+    scales, shifts = np.tile(scale, batch)[:, None], np.tile(shift, batch)[:, None]
+
+    def part(start: int, stop: int) -> None:
+        for some in _blocks(start, stop, pixels):
+            np.multiply(flat[some], scales[some], out=into[some])
+            into[some] += shifts[some]
+
+    if x.size:
+        _split_blocks(len(flat), pixels, 2.0 * x.size, part)
+    return out
+
+
+@reduced_precision()
+def batch_norm_backward(
+    g: Array,
+    x: Array,
+    mean: Array,
+    rstd: Array,
+    weight: Array | None,
+    *,
+    training: bool,
+    needs: Needs,
+) -> Gradients:
+    """Gradients of batch norm; in training the statistics depend on `x`, else they are given."""
+    batch, channels, pixels = _planes(x)
+    dx: Array | None = np.empty(x.shape, x.dtype) if needs[0] else None
+    if x.size == 0:
+        empty = np.zeros(channels, x.dtype)
+        return dx, empty if needs[1] else None, empty.copy() if needs[2] else None
+    count = batch * pixels
+    plain, dots = _channel_sums(g, x, mean, needs[1] or training)
+    if dx is not None:
+        scale = rstd if weight is None else rstd * weight
+        if training:
+            slope = -scale * rstd * rstd * dots / count
+            shift = -scale * plain / count - mean * slope
+            _affine2(g, x, scale, slope, shift, dx)
+        else:
+            shape = (channels, *(1,) * (x.ndim - 2))
+            np.multiply(g, scale.astype(x.dtype, copy=False).reshape(shape), out=dx)
+    dw = (dots * rstd).astype(x.dtype, copy=False) if needs[1] else None
+    return dx, dw, plain if needs[2] else None
+
+
+def _channel_sums(g: Array, x: Array, mean: Array, dots: bool) -> tuple[Array, Array]:
+    """Per channel: sum of g, and sum of g * (x - mean)."""
+    batch, channels, pixels = _planes(x)
+    nothing = np.zeros(channels, x.dtype)
+    if pixels == 1:
+        flat = g.reshape(batch, channels)
+        plain = _column_sums(flat)
+        if not dots:
+            return plain, nothing
+        return plain, np.einsum("ij,ij->j", flat, x.reshape(batch, channels) - mean)
+    planes, grads = x.reshape(-1, pixels), g.reshape(-1, pixels)
+    plain = row_sums(grads).reshape(batch, channels).sum(axis=0)
+    if not dots:
+        return plain, nothing
+    centre = np.tile(mean.astype(x.dtype, copy=False), batch)[:, None]
+    found = np.empty(len(planes), x.dtype)
+
+    def part(start: int, stop: int) -> None:
+        for some in _blocks(start, stop, pixels):
+            found[some] = np.einsum("ij,ij->i", grads[some], planes[some] - centre[some])
+
+    _split_blocks(len(planes), pixels, 2.0 * x.size, part)
+    return plain, found.reshape(batch, channels).sum(axis=0)
+
+
+def _affine2(g: Array, x: Array, a: Array, b: Array, c: Array, out: Array) -> None:
+    """out = a * g + b * x + c, with a, b and c per channel."""
+    batch, channels, pixels = _planes(x)
+    if pixels == 1:
+        out[...] = (g.reshape(batch, channels) * a + (x.reshape(batch, channels) * b + c)).reshape(
+            x.shape
+        )
+        return
+    a, b, c = (np.tile(v.astype(x.dtype, copy=False), batch)[:, None] for v in (a, b, c))
+    gs, xs, into = (v.reshape(-1, pixels) for v in (g, x, out))
+
+    def part(start: int, stop: int) -> None:
+        for some in _blocks(start, stop, pixels):
+            other = xs[some] * b[some]
+            other += c[some]
+            np.multiply(gs[some], a[some], out=into[some])
+            into[some] += other
+
+    _split_blocks(len(gs), pixels, 4.0 * x.size, part)
+
+
+KERNELS: dict[str, Kernel] = {
+    "native_layer_norm": native_layer_norm,
+    "layer_norm_backward": layer_norm_backward,
+    "native_rms_norm": native_rms_norm,
+    "rms_norm_backward": rms_norm_backward,
+    "native_group_norm": native_group_norm,
+    "group_norm_backward": group_norm_backward,
+    "batch_norm_stats": batch_norm_stats,
+    "batch_norm_apply": batch_norm_apply,
+    "batch_norm_backward": batch_norm_backward,
+}

@@ -1,0 +1,6 @@
+"""Checkpoints: the file formats behind `rushlight.save` and `rushlight.load`.
+
+`sources` reads bytes, `container` knows safetensors files, `structure` the nesting we write into
+their metadata, `entries` which memory to write once, `torch_zip` PyTorch's files; all readers
+describe tensors by `notes`, which `build` turns into tensors after everything was checked.
+"""

@@ -1,0 +1,70 @@
+"""The modes a call runs under, as one immutable object in one `ContextVar`.
+
+The hot path reads the variable once. `GRAD` and `NO_GRAD`, the two states without interpreters,
+hooks or other modes, are single objects, so the fast entries recognise them by identity and
+everything else takes the slow path. A new thread starts with `GRAD`, as in torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True, eq=True)
+class State:
+    """Every mode at once.
+
+    Attributes:
+        grad: Operators record for reverse mode where an input requires grad.
+        inference: As `torch.inference_mode`.
+        interpreters: Active transforms, outermost first.
+        overrides: Tensor subclasses are asked through `__rushlight_function__`.
+        anomaly: Nodes remember the line that made them.
+        anomaly_nan: Backward stops at the first NaN.
+        saved_hooks: (pack, unpack) pairs for saved tensors, innermost last.
+        recorder: Receives every kernel call of a capture.
+        autocast: Casting policy for operator inputs.
+        device: Device that factories use instead of the default.
+    """
+
+    grad: bool = True
+    inference: bool = False
+    interpreters: tuple[Any, ...] = ()
+    overrides: bool = True
+    anomaly: bool = False
+    anomaly_nan: bool = True
+    saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
+    recorder: Any = None
+    autocast: Any = None
+    device: Any = None
+
+    def but(self, **changes: Any) -> State:
+        """This state with some modes changed; the two plain states come back as themselves."""
+        changed = replace(self, **changes)
+        if changed == GRAD:
+            return GRAD
+        return NO_GRAD if changed == NO_GRAD else changed
+
+
+GRAD: Final = State()
+NO_GRAD: Final = State(grad=False)
+STATE: Final[ContextVar[State]] = ContextVar("rushlight_state", default=GRAD)
+
+
+@contextmanager
+def entered(state: State) -> Iterator[None]:
+    """Runs a block under a state."""
+    token = STATE.set(state)
+    try:
+        yield
+    finally:
+        STATE.reset(token)
+
+
+def with_modes(**changes: Any) -> Any:
+    """Context manager: the current state with some modes changed."""
+    return entered(STATE.get().but(**changes))

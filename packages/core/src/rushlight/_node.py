@@ -1,0 +1,143 @@
+"""Node: one recorded call, the unit of reverse-mode differentiation.
+
+An edge says where the gradient of one input goes: to the `Node` that made it, to a `Port` where
+that node has several results, to the tensor itself if it is a leaf, or nowhere (`None`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._operator import Operator
+    from ._tensor.tensor import Tensor
+
+next_sequence_number = count(1).__next__
+NO_ATTRIBUTES: dict[str, Any] = {}
+FREED: tuple[Any, ...] = ("freed",)
+
+
+class Node:
+    """A recorded call; also what `Tensor.grad_fn` gives.
+
+    Attributes:
+        sequence: Number in order of recording; backward runs from high to low.
+        op: The operator, whose vjp rule backward runs.
+        edges: One per flat input.
+        saved: What the rule asked to keep: inputs, results, extras (see `Operator.saved_layout`).
+        versions: Storage versions of what is kept.
+        shape, kind: Of the result; of several results `None`: their ports know.
+        extra: Hooks, metadata and the like, None until there are any.
+    """
+
+    __slots__ = (
+        "__weakref__", "attributes", "edges", "extra", "kind", "op", "saved",
+        "sequence", "shape", "versions",
+    )  # fmt: skip
+
+    sequence: int
+    op: Operator
+    edges: tuple[Any, ...]
+    saved: tuple[Any, ...]
+    versions: tuple[int, ...]
+    attributes: dict[str, Any]
+    shape: Any
+    kind: Any
+    extra: dict[str, Any] | None
+
+    def name(self) -> str:
+        """Name as torch prints it, such as "AddBackward0"."""
+        return self.op.backward_name
+
+    @property
+    def metadata(self) -> dict[Any, Any]:
+        """A dictionary for the user's own notes."""
+        found: dict[Any, Any] = self.extras().setdefault("metadata", {})
+        return found
+
+    def extras(self) -> dict[str, Any]:
+        """The dictionary of rare attributes, made on first use."""
+        if self.extra is None:
+            self.extra = {}
+        return self.extra
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """(node, output index) for each input, with `AccumulateGrad` standing for a leaf."""
+        return tuple(_public_edge(edge) for edge in self.edges)
+
+    def register_hook(self, fn: Callable[..., Any]) -> RemovableHandle:
+        """Calls `fn(grad_inputs, grad_outputs)` after the node has run; may replace the first."""
+        return RemovableHandle(self.extras().setdefault("posthooks", {}), fn)
+
+    def register_prehook(self, fn: Callable[..., Any]) -> RemovableHandle:
+        """Calls `fn(grad_outputs)` before the node runs; may replace them."""
+        return RemovableHandle(self.extras().setdefault("prehooks", {}), fn)
+
+    def __repr__(self) -> str:
+        return f"<{self.op.backward_name} object at {id(self):#x}>"
+
+
+class Port:
+    """One result of a node that has several."""
+
+    __slots__ = ("index", "kind", "node", "shape")
+
+    def __init__(self, node: Node, index: int, shape: tuple[int, ...], kind: Any) -> None:
+        self.node = node
+        self.index = index
+        self.shape = shape
+        self.kind = kind
+
+
+class AccumulateGrad:
+    """Stands for a leaf in `next_functions`."""
+
+    __slots__ = ("variable",)
+
+    def __init__(self, variable: Tensor) -> None:
+        self.variable = variable
+
+    next_functions: tuple[()] = ()
+
+    def name(self) -> str:
+        """Name as torch prints it."""
+        return "AccumulateGrad"
+
+    def register_hook(self, fn: Callable[..., Any]) -> RemovableHandle:
+        """Calls `fn` after the gradient has been added to the leaf's."""
+        return self.variable.register_post_accumulate_grad_hook(lambda leaf: fn((), (leaf.grad,)))
+
+
+def _public_edge(edge: Any) -> tuple[Any, int]:
+    if edge is None or edge.__class__ is Node:
+        return edge, 0
+    if edge.__class__ is Port:
+        return edge.node, edge.index
+    return AccumulateGrad(edge), 0
+
+
+class RemovableHandle:
+    """Removes a hook: `handle.remove()`, or at the end of a `with` block."""
+
+    _numbers = count()
+
+    def __init__(self, hooks: dict[int, Any], hook: Any, *, first: bool = False) -> None:
+        self.id = next(self._numbers)
+        self._hooks = hooks
+        hooks[self.id] = hook
+        if first:
+            others = {key: hooks.pop(key) for key in list(hooks) if key != self.id}
+            hooks.update(others)
+
+    def remove(self) -> None:
+        """Takes the hook away; a second call does nothing."""
+        self._hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.remove()

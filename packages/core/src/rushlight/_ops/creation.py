@@ -1,0 +1,155 @@
+"""Filling, copying and converting: the primitives that make memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _dispatch
+from .._config import settings
+from .._device import device as Device
+from .._dispatch import Spec
+from .._dtypes import DType, bool_, int64
+from .._operator import operator
+from .._tensor.construction import placed
+from .._tensor.tensor import Tensor
+from ..backend import Kind, kind_of
+from ._public import public
+
+full_op = operator(
+    "full(*, int[] shape, Scalar value, dtype dtype, Device device) -> Tensor",
+    creates=True,
+    differentiable=False,
+)
+arange_op = operator(
+    "arange(*, Scalar start, Scalar step, int length, dtype dtype, Device device) -> Tensor",
+    creates=True,
+    differentiable=False,
+)
+clone_op = operator("clone(Tensor x) -> Tensor")
+cast_op = operator("cast(Tensor x, *, dtype dtype) -> Tensor")
+copy_op = operator("copy_(Tensor(a!) x, Tensor src) -> Tensor(a!)", writes=True)
+
+
+@full_op.meta
+def _(*, shape: tuple[int, ...], value: Any, dtype: DType, device: Any) -> Spec:
+    return Spec(shape, dtype)
+
+
+@arange_op.meta
+def _(*, start: Any, step: Any, length: int, dtype: DType, device: Any) -> Spec:
+    return Spec((length,), dtype)
+
+
+@clone_op.meta
+def _(x: Tensor) -> Spec:
+    return Spec(x.shape, x.dtype)
+
+
+@cast_op.meta
+def _(x: Tensor, *, dtype: DType) -> Spec:
+    return Spec(x.shape, dtype)
+
+
+clone_op.vjp(x=lambda g: g)
+clone_op.jvp("linear")
+clone_op.batching("elementwise")
+# The engine brings a gradient to the dtype of the input it belongs to.
+cast_op.vjp(x=lambda g: g)
+cast_op.jvp("linear")
+cast_op.batching("elementwise")
+
+
+class WriteThrough:
+    """The derivative of a write into a tensor (`copy_`): what the old contents and the value get.
+
+    `path` leads from the base to the view that was written; the base's gradient is zero there, and
+    the value's is what lies there.
+    """
+
+    layout: list[str] = []
+
+    def keeps(self, needs: tuple[bool, ...]) -> None:
+        """Nothing is kept."""
+        return
+
+    def __call__(self, node: Any, g: Tensor) -> tuple[Any, ...]:
+        path = node.attributes["path"]
+        if not path:
+            return (g if node.edges[0] is not None else None,)
+        seen = [g]
+        for op, attributes in path:
+            seen.append(op(seen[-1], **attributes))
+        base = None
+        if node.edges[0] is not None:
+            base = full(tuple(seen[-1].shape), 0, dtype=g.dtype, device=g.device)
+            for (op, attributes), above in zip(reversed(path), reversed(seen[:-1]), strict=True):
+                base = op.scatter_rule(above, base, **attributes)
+        return base, clone_op(seen[-1])
+
+
+copy_op.vjp_rule = WriteThrough()  # type: ignore[assignment]
+copy_op.backward_name = "CopySlices"
+copy_op.entry = _dispatch.write
+
+
+def full(
+    size: tuple[int, ...], fill_value: Any, *, dtype: DType | None = None, device: Any = None
+) -> Tensor:
+    """A tensor of one value."""
+    where = placed(device)
+    if dtype is None:
+        dtype = _dtype_of_number(fill_value)
+    return full_op(  # type: ignore[no-any-return]
+        shape=tuple(size), value=fill_value, dtype=dtype, device=kind_of(where, dtype).device
+    )
+
+
+def _dtype_of_number(value: Any) -> DType:
+    if isinstance(value, bool):
+        return bool_
+    if isinstance(value, int):
+        return int64
+    return settings.default_complex if isinstance(value, complex) else settings.default_dtype
+
+
+full_op.function = full
+
+
+def to_kind(x: Tensor, kind: Kind) -> Tensor:
+    """A tensor with another dtype, another device, or both; recorded."""
+    if x._k is kind:
+        return x
+    if x.dtype is not kind.dtype:
+        x = cast_op(x, dtype=kind.dtype)
+    if x.device != kind.device:
+        x = transfer_op(x, device=kind.device)
+    return x
+
+
+to_kind_op = operator("to_kind(Tensor x) -> Tensor")
+to_kind_op.function = to_kind
+transfer_op = operator("transfer(Tensor x, *, Device device) -> Tensor")
+
+
+@transfer_op.decomposition
+def _(x: Tensor, *, device: Device) -> Tensor:
+    kind = kind_of(device, x.dtype)
+    if kind.is_meta:
+        return Spec(x.shape, x.dtype).on(device)
+    if x._k.is_meta:
+        _dispatch.native_of(x)  # says that there is no data
+    host = x._k.runtime.to_host(_dispatch.native_of(x))
+    return _dispatch.fresh(kind, kind.runtime.from_host(host))
+
+
+transfer_op.vjp(x=lambda g, x_device: transfer_op(g, device=x_device))
+
+
+@public(inplace=False)
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
+    """A copy, recorded."""
+    return clone_op(input)  # type: ignore[no-any-return]
+
+
+detach_op = operator("detach(Tensor x) -> Tensor", differentiable=False)
+detach_op.function = _dispatch.detached

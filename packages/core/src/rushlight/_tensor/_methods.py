@@ -1,0 +1,4 @@
+"""Placeholder for generated method signatures."""
+
+class TensorMethods:
+    __slots__ = ()

@@ -1,0 +1,11 @@
+"""`rushlight.autograd`: reverse mode, its modes, hooks, custom functions and checks."""
+
+from .._autograd.engine import backward as backward
+from .._autograd.engine import grad as grad
+from .._autograd.grad_modes import detect_anomaly as detect_anomaly
+from .._autograd.grad_modes import enable_grad as enable_grad
+from .._autograd.grad_modes import inference_mode as inference_mode
+from .._autograd.grad_modes import no_grad as no_grad
+from .._autograd.grad_modes import set_detect_anomaly as set_detect_anomaly
+from .._autograd.grad_modes import set_grad_enabled as set_grad_enabled
+from . import graph as graph

@@ -1,0 +1,169 @@
+"""`Kind`: one device and one dtype with their kernels, the object every tensor points to.
+
+Two tensors with the same kind need no promotion and no device check, and the kernel of operator
+number `i` for them is `kind.t[i]`: no table lookup, no plugin call.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .. import _dtypes
+from .._device import device
+from .._dtypes import DType
+from .._errors import error
+from ._protocol import Backend, DeviceRuntime, Kernel
+from ._registry import backend_for, normalized
+
+#: Number of each operator, which is its place in every kernel list.
+OPERATOR_INDEX: dict[str, int] = {}
+_SCALARS = 512
+
+
+class Kind:
+    """A (device, dtype) pair.
+
+    Attributes:
+        device, dtype: The pair.
+        backend: The backend, None for the meta device.
+        runtime: The device's duties, None for the meta device.
+        t: Kernels by operator number, None where there is none.
+        hot: The same kernels where they check operands themselves, so that an entry may call them
+            without asking the meta function.
+        array: Class of the device's native arrays.
+        outs: The same kernels where they take `out=`.
+        numbers: Python types that join without promotion.
+        scalars: Native 0-d arrays by Python value, for operands such as 2.0.
+    """
+
+    __slots__ = (
+        "_bool_kind", "array", "backend", "device", "dtype", "hot", "infers", "is_complex",
+        "is_meta", "numbers", "outs", "runtime", "scalars", "t",
+    )  # fmt: skip
+
+    def __init__(self, where: device, dtype: DType, backend: Backend | None) -> None:
+        self.device = where
+        self.dtype = dtype
+        self.backend = backend
+        self.is_meta = backend is None
+        self.is_complex = dtype.is_complex
+        self.runtime: DeviceRuntime = None  # type: ignore[assignment]
+        self.infers = False
+        if backend is not None:
+            self.runtime = backend.runtime(where.index or 0)
+            self.infers = self.runtime.infers_shapes
+        self.numbers: frozenset[type] = frozenset(
+            {
+                _dtypes.Category.BOOL: (bool,),
+                _dtypes.Category.INTEGER: (int, bool),
+                _dtypes.Category.FLOATING: (float, int, bool),
+                _dtypes.Category.COMPLEX: (complex, float, int, bool),
+            }[dtype.category]
+        )
+        self.scalars: dict[Any, Any] = {}
+        self.array: type = object if self.runtime is None else self.runtime.array_type
+        self._bool_kind: Kind | None = None
+        self.t: list[Kernel | None] = []
+        self.hot: list[Kernel | None] = []
+        self.outs: list[Kernel | None] = []
+        self.fill()
+
+    def fill(self) -> None:
+        """Makes the kernel lists anew, after operators or kernels were added."""
+        names = sorted(OPERATOR_INDEX, key=OPERATOR_INDEX.__getitem__)
+        if self.backend is None:
+            self.t[:] = self.hot[:] = self.outs[:] = [None] * len(names)
+            return
+        find, accepts = self.backend.find_kernel, self.backend.accepts_out
+        self.t[:] = [find(name, self.dtype) for name in names]
+        self.hot[:] = self.t if self.infers else [None] * len(names)
+        self.outs[:] = [
+            kernel if name in accepts else None for name, kernel in zip(names, self.t, strict=True)
+        ]
+
+    @property
+    def bool_kind(self) -> Kind:
+        """The kind of comparisons."""
+        if self._bool_kind is None:
+            self._bool_kind = kind_of(self.device, _dtypes.bool_)
+        return self._bool_kind
+
+    def scalar(self, value: Any) -> Any:
+        """A native 0-d array of a Python number, kept for the next time."""
+        # 0.0 equals -0.0 and NaN equals nothing, so neither may be looked up by value; and 1, 1.0
+        # and True are one key, which is right: they all mean this kind's one.
+        found = self.scalars.get(value) if value else None
+        if found is None:
+            import numpy as np
+
+            found = self.runtime.from_host(_host_scalar(np, value, self.dtype))
+            if value and value == value and len(self.scalars) < _SCALARS:
+                self.scalars[value] = found
+        return found
+
+    def __repr__(self) -> str:
+        return f"Kind({self.device}, {self.dtype})"
+
+
+def _host_scalar(np: Any, value: Any, dtype: DType) -> Any:
+    if dtype.category is _dtypes.Category.INTEGER:
+        bits = 8 * dtype.itemsize
+        low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if dtype.is_signed else (0, (1 << bits) - 1)
+        value = int(value)
+        if not low <= value <= high:
+            if dtype is not _dtypes.uint8 and not -(1 << 63) <= value < (1 << 64):
+                raise error(
+                    RuntimeError,
+                    "scalar",
+                    f"value cannot be converted to type {dtype.name} without overflow",
+                    given=f"{value}",
+                    expected=f"{low} to {high}",
+                )
+            value = (value - low) % (1 << bits) + low  # C's wrap, as torch has it
+        return np.array(value, dtype.numpy)
+    if dtype.is_reduced:
+        # One rounding, from double: ml_dtypes and NumPy agree with torch on it.
+        return np.array(float(value)).astype(np.float32 if abs(value) < math.inf else None).astype(dtype.numpy)
+    with np.errstate(over="ignore"):
+        return np.array(value).astype(dtype.numpy)
+
+
+_kinds: dict[tuple[device, DType], Kind] = {}
+_META = device("meta")
+
+
+def kind_of(where: device, dtype: DType) -> Kind:
+    """The kind of a device and dtype; loads the backend if need be.
+
+    Raises:
+        RuntimeError: No such device.
+        TypeError: The device has no such dtype.
+    """
+    found = _kinds.get((where, dtype))
+    if found is not None:
+        return found
+    if where.type == "meta":
+        made = Kind(_META, dtype, None)
+    else:
+        label = normalized(where)
+        if label != where:
+            return _kinds.setdefault((where, dtype), kind_of(label, dtype))
+        backend = backend_for(where.type)
+        if dtype not in backend.manifest.dtypes:
+            raise error(
+                TypeError,
+                f"device '{where}'",
+                f"it has no {dtype}",
+                given=f"{dtype}",
+                expected=", ".join(d.name for d in _dtypes.ALL if d in backend.manifest.dtypes),
+                fix="convert to one of these first, for example x.to(rushlight.float32)",
+            )
+        made = Kind(label, dtype, backend)
+    return _kinds.setdefault((where, dtype), made)
+
+
+def refill() -> None:
+    """Brings all kernel lists up to date."""
+    for kind in set(_kinds.values()):
+        kind.fill()

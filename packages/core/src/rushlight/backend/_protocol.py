@@ -1,0 +1,209 @@
+"""The backend protocol: what a package with kernels for a device type provides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import pluggy
+
+from .. import _dtypes
+from .._dtypes import DType
+
+API_VERSION = (1, 0)
+Kernel = Callable[..., Any]
+KernelEntry = Kernel | Mapping[str, Kernel]
+
+hookspec = pluggy.HookspecMarker("rushlight")
+hookimpl = pluggy.HookimplMarker("rushlight")
+
+
+class DeviceRuntime(Protocol):
+    """The duties of one device.  Native arrays and buffers are opaque to the core."""
+
+    #: Kernels check operand shapes and dtypes themselves and find the result's; the core asks
+    #: the meta function only to explain a failure.
+    infers_shapes: bool
+    #: Class of native arrays; they have `.shape` and `.dtype` (NumPy's or rushlight's).
+    array_type: type
+
+    def allocate(self, nbytes: int) -> Any:
+        """A buffer of at least `nbytes` bytes."""
+        ...
+
+    def view(
+        self,
+        buffer: Any,
+        offset: int,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...],
+        dtype: DType,
+    ) -> Any:
+        """The native array over a buffer; offset and strides count elements of `dtype`."""
+        ...
+
+    def buffer_of(self, native: Any) -> Any:
+        """The buffer under a kernel's result, starting at its first element."""
+        ...
+
+    def shape_of(self, native: Any) -> tuple[int, ...]:
+        """Shape of a native array."""
+        ...
+
+    def strides_of(self, native: Any) -> tuple[int, ...]:
+        """Strides of a native array, in elements."""
+        ...
+
+    def nbytes_of(self, buffer: Any) -> int:
+        """Size of a buffer."""
+        ...
+
+    def address_of(self, buffer: Any) -> int:
+        """An integer that is the same for the same memory."""
+        ...
+
+    def wrap(self, result: Any, dtype: DType) -> Any:
+        """A native array of what a kernel returned, which may be a host scalar for 0-d."""
+        ...
+
+    def copy(self, target: Any, source: Any) -> None:
+        """Writes `source`, of a shape that broadcasts, into `target`, converting the dtype."""
+        ...
+
+    def from_host(self, array: np.ndarray[Any, Any]) -> Any:
+        """A native array with a copy of a host array's values."""
+        ...
+
+    def to_host(self, native: Any) -> np.ndarray[Any, Any]:
+        """A host array with the values; may share memory where the device is the host."""
+        ...
+
+    def synchronize(self) -> None:
+        """Waits until every kernel has run."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a device can do; skips, docs and coverage tables follow from it.
+
+    Attributes:
+        dtypes: Types that tensors can have on the device.
+        host_memory: Host arrays can be used without a copy (`from_numpy`, `Tensor.numpy`).
+        indexed: There can be several devices of the type, told apart by index.
+        notes: Limits in words, for the report.
+    """
+
+    dtypes: frozenset[DType] = frozenset(_dtypes.ALL)
+    host_memory: bool = False
+    indexed: bool = True
+    notes: str = ""
+
+
+@dataclass(slots=True)
+class _Registered:
+    kernel: KernelEntry
+    dtypes: frozenset[DType] | None
+
+
+class Backend:
+    """A device type with its kernels, as a plugin registers it.
+
+    Args:
+        name: The device type users write.
+        device: Makes the runtime of the device with a given index.
+        api: The protocol version the backend was written for.
+        manifest: Dtypes and limits.
+        kernels: Kernels by operator name: a callable, or callables by dtype class
+            ("bool", "integer", "floating", "reduced", "complex", "default").
+        accepts_out: Names of kernels that take `out=`, a native array to write into.
+
+    Example:
+        >>> from rushlight.backend import Backend
+        >>> Backend("toy", device=lambda index: None).name
+        'toy'
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        device: Callable[[int], Any],
+        api: tuple[int, int] = API_VERSION,
+        manifest: Manifest | None = None,
+        kernels: Mapping[str, KernelEntry] | None = None,
+        accepts_out: frozenset[str] = frozenset(),
+        count: Callable[[], int] = lambda: 1,
+    ) -> None:
+        self.name = name
+        self.api = api
+        self.manifest = manifest or Manifest()
+        self.accepts_out = set(accepts_out)
+        self.count = count
+        self._make_device = device
+        self._runtimes: dict[int, DeviceRuntime] = {}
+        self._kernels: dict[str, list[_Registered]] = {}
+        for kernel_name, kernel in (kernels or {}).items():
+            self._kernels[kernel_name] = [_Registered(kernel, None)]
+
+    def kernel(
+        self, name: str, *, dtypes: frozenset[DType] | None = None, accepts_out: bool = False
+    ) -> Callable[[Kernel], Kernel]:
+        """Decorator that registers a kernel; a later one goes before an earlier one.
+
+        Args:
+            name: The operator's name.
+            dtypes: Dtypes of the first operand the kernel is for; all by default.
+            accepts_out: The kernel takes `out=`.
+        """
+
+        def register(function: Kernel) -> Kernel:
+            self._kernels.setdefault(name, []).insert(0, _Registered(function, dtypes))
+            (self.accepts_out.add if accepts_out else self.accepts_out.discard)(name)
+            return function
+
+        return register
+
+    def kernel_names(self) -> list[str]:
+        """Names of all operators with a kernel."""
+        return sorted(self._kernels)
+
+    def find_kernel(self, name: str, dtype: DType) -> Kernel | None:
+        """The kernel of an operator for a first operand of a dtype, if there is one."""
+        for registered in self._kernels.get(name, ()):
+            if registered.dtypes is None or dtype in registered.dtypes:
+                found = registered.kernel
+                if not isinstance(found, Mapping):
+                    return found
+                chosen = found.get(dtype.kernel_class, found.get("default"))
+                if chosen is not None:
+                    return chosen
+        return None
+
+    def runtime(self, index: int) -> DeviceRuntime:
+        """The runtime of one device."""
+        found = self._runtimes.get(index)
+        if found is None:
+            found = self._runtimes[index] = self._make_device(index)
+        return found
+
+
+@dataclass(slots=True)
+class Failure:
+    """Why a plugin could not be loaded."""
+
+    type: str
+    distribution: str
+    version: str
+    cause: str
+    traceback: str = field(default="", repr=False)
+
+
+class BackendHooks:
+    """What pluggy holds plugins to."""
+
+    @hookspec
+    def rushlight_backend(self) -> Backend:  # type: ignore[empty-body]
+        """Returns the backend."""

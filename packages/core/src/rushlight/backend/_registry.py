@@ -1,0 +1,246 @@
+"""Finding and loading backends.
+
+The name of an entry point in the group `rushlight.backends` is the device type, so what is
+installed is known without importing any of it.  A backend is loaded when its device is first asked
+for; what goes wrong then is kept and told to whoever asks for that device, and to nobody else.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import traceback
+from threading import RLock
+from typing import Any
+
+import pluggy
+
+from .._device import device
+from .._errors import error
+from ._protocol import API_VERSION, Backend, BackendHooks, Failure
+
+GROUP = "rushlight.backends"
+_lock = RLock()
+_loaded: dict[str, Backend] = {}
+_failed: dict[str, Failure] = {}
+_manager = pluggy.PluginManager("rushlight")
+_manager.add_hookspecs(BackendHooks)
+
+
+def entry_points() -> dict[str, list[importlib.metadata.EntryPoint]]:
+    """Installed backends by device type."""
+    found: dict[str, list[importlib.metadata.EntryPoint]] = {}
+    for entry in importlib.metadata.entry_points(group=GROUP):
+        entries = found.setdefault(entry.name, [])
+        if all(_owner(entry) != _owner(other) for other in entries):
+            entries.append(entry)
+    return found
+
+
+def _owner(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:
+    if entry.dist is None:
+        return entry.value, "unknown"
+    return entry.dist.name, entry.dist.version
+
+
+def _described(entry: importlib.metadata.EntryPoint) -> str:
+    return " ".join(_owner(entry))
+
+
+def installed_types() -> list[str]:
+    """Device types that can be asked for, loaded or not."""
+    return sorted({"meta", *_loaded, *entry_points()})
+
+
+def register(backend: Backend) -> None:
+    """Adds a backend to this process, as a plugin does when it is loaded.
+
+    Raises:
+        RuntimeError: The backend was written for another protocol, or its type is taken.
+    """
+    _check_version(backend)
+    with _lock:
+        if _loaded.get(backend.name, backend) is not backend:
+            raise error(
+                RuntimeError,
+                "rushlight.backend.register",
+                f"there is a backend for '{backend.name}' already",
+                fix="give the device type another name",
+            )
+        _loaded[backend.name] = backend
+
+
+def _check_version(backend: Backend) -> None:
+    major, minor = backend.api
+    if major != API_VERSION[0] or not API_VERSION[1] - 2 <= minor <= API_VERSION[1]:
+        older = backend.api < API_VERSION
+        raise error(
+            RuntimeError,
+            f"backend '{backend.name}'",
+            f"it was written for protocol {major}.{minor}, this core speaks "
+            f"{API_VERSION[0]}.{API_VERSION[1]}",
+            expected=f"{API_VERSION[0]}.{max(API_VERSION[1] - 2, 0)} to "
+            f"{API_VERSION[0]}.{API_VERSION[1]}",
+            fix=f"upgrade the {'backend' if older else 'rushlight-core'} distribution",
+        )
+
+
+def backend_for(kind: str) -> Backend:
+    """The backend of a device type, loaded if need be.
+
+    Raises:
+        RuntimeError: None is installed, it could not be loaded, or two claim the type.
+    """
+    found = _loaded.get(kind)
+    if found is not None:
+        return found
+    with _lock:
+        if kind in _loaded:
+            return _loaded[kind]
+        if kind not in _failed:
+            entry = _chosen_entry(kind)
+            try:
+                _loaded[kind] = _load(entry)
+                return _loaded[kind]
+            except Exception as raised:
+                _failed[kind] = Failure(
+                    kind,
+                    *_owner(entry),
+                    f"{type(raised).__name__}: {raised}",
+                    "".join(traceback.format_exception(raised)),
+                )
+                _failed_cause[kind] = raised
+        failure = _failed[kind]
+        raise error(
+            RuntimeError,
+            f"device '{kind}'",
+            f"its backend {failure.distribution} {failure.version} could not be loaded",
+            given=failure.cause,
+            fix=f"pip install --upgrade {failure.distribution}, or uninstall it; "
+            "rushlight.backend.report() has the whole traceback",
+        ) from _failed_cause[kind]
+
+
+_failed_cause: dict[str, BaseException] = {}
+
+
+def _chosen_entry(kind: str) -> importlib.metadata.EntryPoint:
+    entries = entry_points().get(kind, [])
+    if not entries:
+        raise error(
+            RuntimeError,
+            f"device '{kind}'",
+            "no installed package provides this device type",
+            given=f"device type '{kind}'",
+            expected="one of " + ", ".join(installed_types()),
+            fix=f"pip install rushlight-{kind}, if that is the backend you mean",
+        )
+    wanted = dict(
+        choice.split("=", 1)
+        for choice in os.environ.get("RUSHLIGHT_BACKENDS", "").split(",")
+        if "=" in choice
+    ).get(kind)
+    chosen = [entry for entry in entries if wanted in (None, _owner(entry)[0])]
+    if len(chosen) != 1:
+        names = ", ".join(_described(entry) for entry in entries)
+        raise error(
+            RuntimeError,
+            f"device '{kind}'",
+            f"{len(entries)} installed packages provide this device type",
+            given=names + (f"; RUSHLIGHT_BACKENDS asks for {wanted}" if wanted else ""),
+            expected="one",
+            fix=f"uninstall one, or set RUSHLIGHT_BACKENDS={kind}={_owner(entries[0])[0]}",
+        )
+    return chosen[0]
+
+
+def _load(entry: importlib.metadata.EntryPoint) -> Backend:
+    plugin = entry.load()
+    _manager.register(plugin, name=entry.name)
+    try:
+        # Hooks that no specification knows are misspelt; pluggy says which.
+        _manager.check_pending()
+        caller = _manager.subset_hook_caller(
+            "rushlight_backend",
+            [other for other in _manager.get_plugins() if other is not plugin],
+        )
+        backends = caller()
+        if len(backends) != 1 or not isinstance(backends[0], Backend):
+            raise error(
+                RuntimeError,
+                entry.value,
+                "the plugin gave no backend",
+                given=repr(backends),
+                expected="a hook implementation rushlight_backend() that returns a Backend",
+                fix="decorate it with rushlight.backend.hookimpl",
+            )
+        _check_version(backends[0])
+        if backends[0].name != entry.name:
+            raise error(
+                RuntimeError,
+                entry.value,
+                "the backend's name is not that of its entry point",
+                given=f"name '{backends[0].name}', entry point '{entry.name}'",
+                fix="make them equal: it is the device type users write",
+            )
+    except Exception:
+        _manager.unregister(plugin)
+        raise
+    backend: Backend = backends[0]
+    return backend
+
+
+def report() -> str:
+    """Says of each installed backend whether it is loaded, and if it can't be, why.
+
+    Example:
+        >>> "meta" in rushlight.backend.report()
+        True
+    """
+    lines = ["meta: part of rushlight-core (shapes and dtypes only)"]
+    entries = entry_points()
+    for kind in sorted({*entries, *_loaded}):
+        owners = ", ".join(_described(entry) for entry in entries.get(kind, ())) or "this process"
+        if kind in _failed:
+            lines += [f"{kind}: {owners}, FAILED: {_failed[kind].cause}", _failed[kind].traceback]
+        elif len(entries.get(kind, ())) > 1:
+            lines.append(f"{kind}: claimed by {owners}")
+        elif kind in _loaded:
+            backend = _loaded[kind]
+            notes = f"; {backend.manifest.notes}" if backend.manifest.notes else ""
+            lines.append(
+                f"{kind}: {owners}, loaded, {len(backend.kernel_names())} kernels{notes}"
+            )
+        else:
+            lines.append(f"{kind}: {owners}, not loaded yet")
+    return "\n".join(lines)
+
+
+def normalized(label: device | str | int) -> device:
+    """A device label with its index filled in, as tensors report it."""
+    made = label if isinstance(label, device) else device(label)  # type: ignore[arg-type]
+    if made.type == "meta":
+        return device("meta")
+    backend = backend_for(made.type)
+    if not backend.manifest.indexed:
+        if made.index not in (None, 0):
+            raise error(
+                RuntimeError, f"device '{made}'", "there is only one device of this type",
+                fix=f"use '{made.type}'",
+            )  # fmt: skip
+        return device(made.type)
+    index = made.index or 0
+    if not 0 <= index < backend.count():
+        raise error(
+            RuntimeError,
+            f"device '{made}'",
+            "invalid device ordinal",
+            given=str(made),
+            expected=f"an index below {backend.count()}",
+        )
+    return device(made.type, index)
+
+
+def loaded() -> dict[str, Any]:
+    """Backends in this process by device type."""
+    return dict(_loaded)

@@ -1,0 +1,139 @@
+"""Reductions over dimensions, and the positions of extremes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ._common import INT64, Array, ArrayModule, Kernel, Kernels, by_float, with_reduced
+
+Dims = tuple[int, ...]
+
+
+def reduction_kernels(xp: ArrayModule) -> Kernels:
+    """Kernels of sums, products, extremes, moments and counts."""
+    return {**_folds(xp), **_moments(xp), **_counts(xp), **_positions(xp)}
+
+
+def _count(x: Array, dim: Dims) -> int:
+    return math.prod([x.shape[d] for d in dim])
+
+
+def reducer(xp: ArrayModule, ufunc: str, function: str) -> Kernel:
+    """A reduction as `f(x, axis, dtype, out, keepdims)`, by the shortest way a module has."""
+    known = getattr(xp, ufunc)
+    if isinstance(known, np.ufunc):
+        reduce: Kernel = known.reduce
+        return reduce
+    theirs = getattr(xp, function)
+
+    def call(x: Array, axis: Any, dtype: Any, out: Any, keepdims: bool) -> Array:
+        return theirs(x, axis=axis, keepdims=keepdims)
+
+    return call
+
+
+def _folds(xp: ArrayModule) -> Kernels:
+    add, multiply = xp.add.reduce, xp.multiply.reduce
+    greatest, least = reducer(xp, "maximum", "max"), reducer(xp, "minimum", "min")
+    either, each = reducer(xp, "logical_or", "any"), reducer(xp, "logical_and", "all")
+
+    def sum_(x: Array, *, dim: Dims, keepdim: bool) -> Array:
+        # The dtype keeps NumPy from widening small integers: the core has chosen already.
+        return add(x, dim, x.dtype, None, keepdim)
+
+    def prod(x: Array, *, dim: Dims, keepdim: bool) -> Array:
+        return multiply(x, dim, x.dtype, None, keepdim)
+
+    def amax(x: Array, *, dim: Dims, keepdim: bool) -> Array:
+        return greatest(x, dim, None, None, keepdim)
+
+    def amin(x: Array, *, dim: Dims, keepdim: bool) -> Array:
+        return least(x, dim, None, None, keepdim)
+
+    def any_(x: Array, *, dim: Dims, keepdim: bool) -> Array:
+        return either(x, dim, None, None, keepdim)
+
+    def all_(x: Array, *, dim: Dims, keepdim: bool) -> Array:
+        return each(x, dim, None, None, keepdim)
+
+    def nansum(x: Array, *, dim: Dims, keepdim: bool) -> Array:
+        return sum_(xp.where(xp.isnan(x), x.dtype.type(0), x), dim=dim, keepdim=keepdim)
+
+    real = ("bool", "integer", "floating", "reduced")
+    return {
+        "sum": with_reduced(sum_),
+        "prod": with_reduced(prod),
+        "amax": dict.fromkeys(real, amax),
+        "amin": dict.fromkeys(real, amin),
+        "any": any_,
+        "all": all_,
+        "nansum": {**with_reduced(nansum), "bool": sum_, "integer": sum_},
+    }
+
+
+def _moments(xp: ArrayModule) -> Kernels:
+    add = xp.add.reduce
+    greatest = reducer(xp, "maximum", "max")
+
+    def mean(x: Array, *, dim: Dims, keepdim: bool) -> Array:
+        total = add(x, dim, x.dtype, None, keepdim)
+        return xp.true_divide(total, x.real.dtype.type(_count(x, dim)))
+
+    def var(x: Array, *, dim: Dims, correction: float = 1, keepdim: bool) -> Array:
+        centred = x - mean(x, dim=dim, keepdim=True)
+        if x.dtype.kind == "c":
+            squares = xp.square(centred.real) + xp.square(centred.imag)
+        else:
+            squares = xp.multiply(centred, centred, out=centred) if x.ndim else centred * centred
+        total = add(squares, dim, squares.dtype, None, keepdim)
+        freedom = max(_count(x, dim) - correction, 0)
+        return xp.true_divide(total, squares.dtype.type(freedom))
+
+    def std(x: Array, *, dim: Dims, correction: float = 1, keepdim: bool) -> Array:
+        return xp.sqrt(var(x, dim=dim, correction=correction, keepdim=keepdim))
+
+    def logsumexp(x: Array, *, dim: Dims, keepdim: bool) -> Array:
+        if not _count(x, dim):
+            return xp.log(add(x, dim, x.dtype, None, keepdim))  # the logarithm of an empty sum
+        top = greatest(x.real, dim, None, None, True)
+        # Rows whose maximum is infinite are not shifted: inf - inf would make them NaN.
+        top = xp.where(xp.isfinite(top), top, top.dtype.type(0))
+        total = xp.log(add(xp.exp(x - top), dim, x.dtype, None, True)) + top
+        kept = total.shape if keepdim else [n for d, n in enumerate(x.shape) if d not in dim]
+        return total.reshape(kept)
+
+    return {
+        "mean": by_float(mean, complex=mean),
+        "var": by_float(var, complex=var),
+        "std": by_float(std, complex=std),
+        "logsumexp": by_float(logsumexp, complex=logsumexp),
+    }
+
+
+def _counts(xp: ArrayModule) -> Kernels:
+    def count_nonzero(x: Array, *, dim: Dims, keepdim: bool = False) -> Array:
+        return xp.add.reduce(xp.not_equal(x, 0), dim, INT64, None, keepdim)
+
+    return {"count_nonzero": count_nonzero}
+
+
+def _positions(xp: ArrayModule) -> Kernels:
+    def position(name: str) -> dict[str, Kernel]:
+        # NumPy and CuPy agree with torch: NaN is the extreme, and the first of equals wins.
+        find = getattr(xp, name)
+
+        def kernel(x: Array, *, dim: int | None, keepdim: bool) -> Array:
+            if x.ndim == 0:
+                return xp.zeros((), INT64)
+            return find(x, axis=dim, keepdims=keepdim).astype(INT64, copy=False)
+
+        def reduced(x: Array, *, dim: int | None, keepdim: bool) -> Array:
+            # ml_dtypes' comparisons do not order NaN; float32's do.
+            return kernel(x.astype(np.float32), dim=dim, keepdim=keepdim)
+
+        return {"bool": kernel, "integer": kernel, "floating": kernel, "reduced": reduced}
+
+    return {"argmax": position("argmax"), "argmin": position("argmin")}

@@ -1,0 +1,5 @@
+"""`rushlight.fft`: the public functions of this namespace; their stories stand in `_ops`."""
+
+from .._ops import install
+
+install(globals(), "fft")

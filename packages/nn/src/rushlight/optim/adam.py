@@ -1,0 +1,208 @@
+"""Adam, with AMSGrad's maximum and with decoupled weight decay on request."""
+
+from __future__ import annotations
+
+import rushlight
+from rushlight import Tensor
+from rushlight._errors import error
+from rushlight.optim._groupwise import (
+    GroupwiseOptimizer,
+    Scalar,
+    add_quotient,
+    as_real,
+    as_scalar,
+    check_betas,
+    check_capturable,
+    check_implementation,
+    check_lr,
+    check_not_negative,
+    count,
+    keeps_tensors,
+    mean_of,
+    mean_of_square,
+    new_step,
+    settled,
+)
+from rushlight.optim.optimizer import ParamGroup, ParamsT
+
+
+class Adam(GroupwiseOptimizer):
+    """Adam: steps along the gradient's running mean over the root of its running mean square.
+
+    With `m = b1 * m + (1 - b1) * g` and `v = b2 * v + (1 - b2) * g * g`, both divided by
+    `1 - b ** t` because they start at zero, the parameter becomes
+    `p - lr * m / (sqrt(v) + eps)`.
+
+    Args:
+        params: Parameters or parameter groups.
+        lr: Learning rate.
+        betas: Decay rates `(b1, b2)` of the two running means; both floats or both tensors.
+        eps: Added to the denominator.
+        weight_decay: Factor of the L2 penalty.
+        amsgrad: Divides by the largest `v` seen so far.
+        foreach: Accepted for compatibility; the result is the same.
+        maximize: Ascends instead.
+        capturable: Keeps step counts and learning rate on the device, for recorded steps.
+        differentiable: Lets gradients flow through the step.
+        fused: Accepted for compatibility; the result is the same.
+        decoupled_weight_decay: Shrinks the parameter itself by `lr * weight_decay`, as `AdamW`.
+
+    Raises:
+        ValueError: An option is out of range.
+
+    References:
+        Kingma, Ba (2015), Adam: A method for stochastic optimization. Reddi, Kale, Kumar (2018),
+        On the convergence of Adam and beyond.
+
+    Example:
+        >>> w = rushlight.tensor([1.0, -2.0], requires_grad=True)
+        >>> optimizer = rushlight.optim.Adam([w], lr=0.1)
+        >>> (w * w).sum().backward()
+        >>> optimizer.step()
+        >>> w.detach()
+        tensor([ 0.9000, -1.9000])
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        who = type(self).__name__
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
+        check_lr(who, lr)
+        check_not_negative(who, "epsilon value", eps, "eps")
+        _check_tensor_scalars(who, defaults)
+        check_betas(who, betas)
+        check_not_negative(who, "weight_decay value", weight_decay, "weight_decay")
+        check_implementation(who, defaults)
+        super().__init__(params, defaults)
+
+    def _update_group(self, group: ParamGroup) -> None:
+        params, grads = self._gradients(group)
+        amsgrad = group["amsgrad"]
+        for p in params:
+            state = self.state[p]
+            if len(state) == 0:
+                state["step"] = new_step(p, group)
+                state["exp_avg"] = rushlight.zeros_like(p)
+                state["exp_avg_sq"] = rushlight.zeros_like(p)
+                if amsgrad:
+                    state["max_exp_avg_sq"] = rushlight.zeros_like(p)
+        steps, means, squares = self._states(params, "step", "exp_avg", "exp_avg_sq")
+        if group["capturable"]:
+            check_capturable(type(self).__name__, params, steps)
+        keep = keeps_tensors(group)
+        beta1, beta2 = group["betas"]
+        _adam_update(
+            params,
+            grads,
+            means,
+            squares,
+            self._states(params, "max_exp_avg_sq")[0] if amsgrad else None,
+            steps,
+            lr=as_scalar(group["lr"], keep),
+            beta1=as_scalar(beta1, keep),
+            beta2=as_scalar(beta2, keep),
+            eps=group["eps"],
+            weight_decay=as_scalar(group["weight_decay"], keep),
+            decoupled=group["decoupled_weight_decay"],
+            maximize=group["maximize"],
+            keep_tensors=keep,
+            differentiable=group["differentiable"],
+        )
+
+
+def _check_tensor_scalars(who: str, group: ParamGroup) -> None:
+    """Learning rate and betas may be tensors, but not in every combination."""
+    betas = group["betas"]
+    needs_numbers = group["foreach"] and not group["capturable"]
+    if isinstance(betas[0], Tensor) != isinstance(betas[1], Tensor):
+        raise error(
+            ValueError,
+            who,
+            "betas must be either both floats or both Tensors",
+            given=f"betas of types {type(betas[0]).__name__} and {type(betas[1]).__name__}",
+        )
+    for name, value in (("lr", group["lr"]), ("betas[0]", betas[0]), ("betas[1]", betas[1])):
+        if not isinstance(value, Tensor):
+            continue
+        if needs_numbers:
+            raise error(
+                ValueError,
+                who,
+                f"{name} as a Tensor is not supported for capturable=False and foreach=True",
+                fix="leave foreach at None, or pass a float",
+            )
+        if value.numel() != 1:
+            raise error(
+                ValueError,
+                who,
+                f"Tensor {name} must be 1-element",
+                given=f"shape {tuple(value.shape)}",
+            )
+
+
+def _adam_update(
+    params: list[Tensor],
+    grads: list[Tensor],
+    means: list[Tensor],
+    squares: list[Tensor],
+    largest_squares: list[Tensor] | None,
+    steps: list[Tensor],
+    *,
+    lr: Scalar,
+    beta1: Scalar,
+    beta2: Scalar,
+    eps: float,
+    weight_decay: Scalar,
+    decoupled: bool,
+    maximize: bool,
+    keep_tensors: bool,
+    differentiable: bool,
+) -> None:
+    """Updates all parameters of a group and their states in place."""
+    decays = isinstance(weight_decay, Tensor) or weight_decay != 0
+    for index, p in enumerate(params):
+        g = -grads[index] if maximize else grads[index]
+        t = count(steps[index], keep_tensors)
+        if decays and decoupled:
+            p.mul_(1 - lr * weight_decay)
+        elif decays:
+            g = g + p * weight_decay if differentiable else g.add(p, alpha=weight_decay)
+        p, g, m, v = as_real(p), as_real(g), as_real(means[index]), as_real(squares[index])
+        mean_of(m, g, 1 - beta1)
+        mean_of_square(v, g, beta2)
+        if largest_squares is not None:
+            largest = as_real(largest_squares[index])
+            largest.copy_(rushlight.maximum(settled(largest, differentiable), v))
+            v = largest
+        # Both means start at zero; dividing by what a constant gradient would have reached by
+        # now removes that bias (section 3 of the paper).
+        correction1 = 1 - beta1**t
+        correction2 = 1 - beta2**t
+        root = (settled(v, differentiable).sqrt() / correction2**0.5).add_(eps)
+        add_quotient(p, settled(m, differentiable), root, -(lr / correction1))

@@ -1,0 +1,143 @@
+"""Stochastic gradient descent, with momentum and Nesterov's variant of it."""
+
+from __future__ import annotations
+
+from rushlight import Tensor
+from rushlight._errors import error
+from rushlight.optim._groupwise import (
+    GroupwiseOptimizer,
+    Scalar,
+    add_scaled,
+    as_scalar,
+    check_implementation,
+    check_lr,
+    check_not_negative,
+    keeps_tensors,
+)
+from rushlight.optim.optimizer import ParamGroup, ParamsT
+
+
+class SGD(GroupwiseOptimizer):
+    """Stochastic gradient descent.
+
+    With gradient `g` (plus `weight_decay * p`), momentum `m` and dampening `d`, the velocity is
+    `v = m * v + (1 - d) * g`, the first gradient taken whole, and the parameter becomes
+    `p - lr * v`. Nesterov's form steps along `g + m * v`.
+
+    Args:
+        params: Parameters or parameter groups.
+        lr: Learning rate.
+        momentum: Share of the velocity that survives a step.
+        dampening: Share of the gradient that does not enter the velocity.
+        weight_decay: Factor of the L2 penalty.
+        nesterov: Looks ahead along the velocity.
+        maximize: Ascends instead.
+        foreach: Accepted for compatibility; the result is the same.
+        differentiable: Lets gradients flow through the step.
+        fused: Accepted for compatibility; the result is the same.
+
+    Raises:
+        ValueError: An option is out of range.
+
+    References:
+        Sutskever, Martens, Dahl, Hinton (2013), On the importance of initialization and momentum
+        in deep learning; with the learning rate outside of the velocity.
+
+    Example:
+        >>> w = rushlight.tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = rushlight.optim.SGD([w], lr=0.1)
+        >>> (w * w).sum().backward()
+        >>> optimizer.step()
+        >>> w.detach()
+        tensor([0.8000, 1.6000])
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float | Tensor = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        check_lr("SGD", lr)
+        check_not_negative("SGD", "momentum value", momentum, "momentum")
+        check_not_negative("SGD", "weight_decay value", weight_decay, "weight_decay")
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise error(
+                ValueError,
+                "SGD",
+                "Nesterov momentum requires a momentum and zero dampening",
+                given=f"momentum={momentum}, dampening={dampening}",
+            )
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
+        }
+        check_implementation("SGD", defaults)
+        super().__init__(params, defaults)
+
+    def _update_group(self, group: ParamGroup) -> None:
+        params, grads = self._gradients(group)
+        momentum = group["momentum"]
+        velocities: list[Tensor | None] = [None] * len(params)
+        if momentum != 0:
+            velocities = [self.state[p].get("momentum_buffer") for p in params]
+        keep = keeps_tensors(group)
+        _sgd_update(
+            params,
+            grads,
+            velocities,
+            lr=as_scalar(group["lr"], keep),
+            momentum=momentum,
+            dampening=group["dampening"],
+            weight_decay=as_scalar(group["weight_decay"], keep),
+            nesterov=group["nesterov"],
+            maximize=group["maximize"],
+        )
+        if momentum != 0:
+            for parameter, velocity in zip(params, velocities, strict=True):
+                self.state[parameter]["momentum_buffer"] = velocity
+
+
+def _sgd_update(
+    params: list[Tensor],
+    grads: list[Tensor],
+    velocities: list[Tensor | None],
+    *,
+    lr: Scalar,
+    momentum: float,
+    dampening: float,
+    weight_decay: Scalar,
+    nesterov: bool,
+    maximize: bool,
+) -> None:
+    """Updates all parameters of a group; fills in the velocities that are None."""
+    for index, (p, g) in enumerate(zip(params, grads, strict=True)):
+        if maximize:
+            g = -g
+        if isinstance(weight_decay, Tensor):
+            g = g.addcmul(p.clone(), weight_decay)
+        elif weight_decay != 0:
+            g = g.add(p, alpha=weight_decay)
+        if momentum != 0:
+            velocity = velocities[index]
+            if velocity is None:
+                velocity = velocities[index] = g.detach().clone()
+            else:
+                velocity.mul_(momentum).add_(g, alpha=1 - dampening)
+            g = g.add(velocity, alpha=momentum) if nesterov else velocity
+        add_scaled(p, g, -lr)
