@@ -57,7 +57,12 @@ def test_close(actual: Any, expected: Any, options: dict[str, Any]) -> None:
         (t(NAN), t(NAN), {}, "Greatest absolute difference: nan"),
         (t(INF), t(3.0), {}, "Greatest absolute difference: inf"),
         (t(3.0), t(INF), {}, "Greatest absolute difference: inf"),
-        (t(1.0), t(1.0, 2.0), {}, "'shape' do not match: rushlight.Size([1]) != rushlight.Size([2])"),
+        (
+            t(1.0),
+            t(1.0, 2.0),
+            {},
+            "'shape' do not match: rushlight.Size([1]) != rushlight.Size([2])",
+        ),
         (t(1.0), t(1), {}, "'dtype' do not match: rushlight.float32 != rushlight.int64"),
         (t(1.0), rl.empty(1, device="meta"), {}, "'device' do not match: cpu != meta"),
         (rl.ones(2, 3), rl.ones(3, 2).t(), {"check_stride": True}, "(3, 1) != (1, 2)"),

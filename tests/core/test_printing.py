@@ -76,6 +76,4 @@ def test_views_print_the_elements_they_show() -> None:
     value = rl.arange(6).reshape(2, 3)
     assert repr(value.t()) == "tensor([[0, 3],\n        [1, 4],\n        [2, 5]])"
     assert repr(rl.ones(1).expand(3)) == "tensor([1., 1., 1.])"
-    assert repr(rl.arange(3000)[::2]) == (
-        "tensor([   0,    2,    4,  ..., 2994, 2996, 2998])"
-    )
+    assert repr(rl.arange(3000)[::2]) == ("tensor([   0,    2,    4,  ..., 2994, 2996, 2998])")

@@ -1,11 +1,13 @@
 """Saving and loading: what comes back, what is shared, and what a hostile file can't do."""
 
 import builtins
+import copy
 import io
 import json
 import math
 import os
 import pickle
+import warnings
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -119,6 +121,13 @@ def test_requires_grad_is_kept_and_history_is_not() -> None:
     assert found[0].grad.tolist() == [3.0, 3.0]
 
 
+def test_loaded_tensors_can_be_written_to_under_autograd() -> None:
+    found, weight = again(rl.ones(2)), rl.ones(2, requires_grad=True)
+    found.mul_(weight * 3)
+    found.sum().backward()
+    assert weight.grad.tolist() == [3.0, 3.0]
+
+
 def test_meta_tensors_are_kept_without_data() -> None:
     found = again(rl.empty(3, 4, device="meta").t())
     assert found.device.type == "meta" and found.shape == (4, 3) and found.stride() == (1, 4)
@@ -161,7 +170,9 @@ def test_an_expanded_tensor_stays_small() -> None:
 
 
 def test_names_are_those_of_the_state_dict() -> None:
-    data = saved({"layer": {"weight": rl.ones(2)}, "layer.weight": rl.zeros(3), "b": rl.ones(1) > 0})
+    data = saved(
+        {"layer": {"weight": rl.ones(2)}, "layer.weight": rl.zeros(3), "b": rl.ones(1) > 0}
+    )
     found = safetensors.numpy.load(data)
     assert found.keys() == {"layer.weight", "layer.weight#2", "b"}
     assert found["layer.weight"].tolist() == [1.0, 1.0]
@@ -187,7 +198,7 @@ def test_a_registered_class_comes_back() -> None:
 
     register_tensor_class("test.Charge", Charge)
     assert type(again(Charge(rl.ones(2)))) is Charge
-    with pytest.raises(ValueError, match="'test.Charge' is taken"):
+    with pytest.raises(ValueError, match=r"'test\.Charge' is taken"):
         register_tensor_class("test.Charge", Mass)
 
 
@@ -282,7 +293,7 @@ def test_map_location_takes_devices_tables_and_functions() -> None:
     ],
 )
 def test_save_refuses_what_is_not_plain_data(value: Any, message: str) -> None:
-    with pytest.raises(TypeError, match="^save: ") as caught:
+    with pytest.raises(TypeError, match=r"^save: ") as caught:
         saved(value)
     assert message in str(caught.value)
 
@@ -546,6 +557,23 @@ def test_no_other_program_runs(program: bytes) -> None:
         rl.load(io.BytesIO(checkpoint(program)))
 
 
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (b"(X\x01\x00\x00\x001icollections\nOrderedDict\n.", "the opcode INST"),
+        (b"(ccollections\nOrderedDict\no.", "the opcode OBJ"),
+        (b"ccollections\nOrderedDict\n)\x81.", "the opcode NEWOBJ"),
+        (b"\x82\x01.", "the opcode EXT1"),
+        (b"Nr\xff\xff\xff\x7f.", "memoizes at 2147483647"),
+        (b"ccollections\nOrderedDict\n}X\x01\x00\x00\x00aNsb.", "a state for a Global"),
+        (b"ccollections\nOrderedDict\n)R}X\x05\x00\x00\x00itemsNsb.", "with attributes"),
+    ],
+)
+def test_programs_are_refused_before_they_run(program: bytes, message: str) -> None:
+    with pytest.raises(pickle.UnpicklingError, match=message):
+        rl.load(io.BytesIO(checkpoint(program)))
+
+
 def test_nothing_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[object] = []
     monkeypatch.setattr(builtins, "eval", called.append)
@@ -610,6 +638,18 @@ def test_archives_of_other_kinds_are_refused() -> None:
         rl.load(file)
 
 
+def test_archives_that_claim_the_same_bytes_twice_are_refused() -> None:
+    with zipfile.ZipFile(file := io.BytesIO(), "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(1, 2))
+        archive.writestr("archive/data/0", bytes(10_000))
+        again = copy.copy(archive.filelist[-1])
+        again.filename = "archive/data/1"
+        archive.filelist.append(again)
+    file.seek(0)
+    with pytest.raises(RuntimeError, match="members of its zip archive overlap"):
+        rl.load(file)
+
+
 @pytest.mark.parametrize("keep", [10, 100, 1000, 3000])
 def test_cut_checkpoints_are_refused(keep: int) -> None:
     data = (DATA / "torch_checkpoint.pt").read_bytes()[:keep]
@@ -623,6 +663,24 @@ def test_flipped_bytes_never_go_unnoticed_in_the_data() -> None:
     data[place + 9] ^= 1
     with pytest.raises(RuntimeError, match="is damaged"):
         rl.load(io.BytesIO(bytes(data)))
+
+
+@pytest.mark.parametrize("kind", ["native", "torch"])
+def test_no_flipped_byte_raises_anything_unexpected(kind: str) -> None:
+    data = (DATA / "torch_checkpoint.pt").read_bytes()
+    if kind == "native":
+        data = saved({"w": rl.arange(6.0).reshape(2, 3).t(), "n": (1, 0.5), "o": {0: rl.ones(1)}})
+    generator = np.random.default_rng(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a device's name may be hit
+        for _ in range(300):
+            flipped, raised = bytearray(data), None
+            flipped[generator.integers(len(data))] ^= 1 << int(generator.integers(8))
+            try:
+                rl.load(io.BytesIO(bytes(flipped)))
+            except (RuntimeError, ValueError, pickle.UnpicklingError) as found:
+                raised = found
+            assert raised is None or hasattr(raised, "summary"), raised
 
 
 def test_nested_dags_do_not_explode() -> None:

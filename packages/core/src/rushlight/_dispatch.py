@@ -65,7 +65,7 @@ def unary_entry(op: Operator) -> Entry:
                     x._req if x._view is None else refreshed(x)
                 ):
                     out._req = True
-                    keeps = op.keeps_one
+                    keeps = op.keeper_one
                     node = _new(Node)
                     node.sequence = next_sequence_number()
                     node.op = op
@@ -77,7 +77,7 @@ def unary_entry(op: Operator) -> Entry:
                     if keeps is None:
                         node.saved = node.versions = ()
                     else:
-                        keep(node, keeps, (x,), out)
+                        keeps(node, x, None, out)
                     out._node = node
                 else:
                     out._req = False
@@ -157,11 +157,11 @@ def binary_entry(op: Operator) -> Entry:
                     node.kind = kind
                     node.extra = None
                     node.shape = out._shape = result.shape
-                    keeps = op.keeps_two[needs_x + 2 * needs_y]
+                    keeps = op.keepers_two[needs_x + 2 * needs_y]
                     if keeps is None:
                         node.saved = node.versions = ()
                     else:
-                        keep(node, keeps, (x, y), out)
+                        keeps(node, x, y, out)
                     out._node = node
                 else:
                     out._req = False
@@ -498,7 +498,7 @@ def make_view(op: Operator, x: Tensor, attributes: dict[str, Any], grad: bool) -
     if storage is None:
         storage = storage_of(x)
     rule: Any = op.view_rule
-    shape, strides, offset = rule(x._shape, x._strides, x._offset, **attributes)
+    shape, strides, offset = rule(x._shape, x._strides or strides_of(x), x._offset, **attributes)
     kind = x._k if op.view_kind is None else op.view_kind(x._k, **attributes)
     out = _new(Tensor)
     out._k = kind
@@ -605,7 +605,7 @@ def move_data(x: Tensor, value: Tensor) -> None:
 
 def check_writable(x: Tensor) -> None:
     """Raises if several elements of a tensor lie in one place."""
-    if x._storage is None or dense(x._shape, x._strides):
+    if x._storage is None or dense(x._shape, strides_of(x)):
         return
     for n, step in zip(x.shape, strides_of(x), strict=True):
         if step == 0 and n > 1:
@@ -677,7 +677,7 @@ def _write_node(edges: tuple[Any, ...], path: tuple[Any, ...], x: Tensor) -> Nod
 def detached(x: Tensor) -> Tensor:
     """The same memory without history; not a view in autograd's sense."""
     storage = storage_of(x)
-    out = over(x._k, storage, x._offset, x._shape, x._strides)
+    out = over(x._k, storage, x._offset, x._shape, strides_of(x))
     out._a = x._a
     recorder = STATE.get().recorder
     if recorder is not None:

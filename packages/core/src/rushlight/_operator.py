@@ -22,7 +22,7 @@ from . import _dispatch
 from ._dtypes import Category, DType, promote_types
 from ._errors import error
 from ._node import Node
-from ._saving import Keeps, unpack
+from ._saving import Keeps, keeper, unpack
 from ._schema import Schema, parse
 from ._tensor.tensor import Tensor
 from .backend import Kind
@@ -50,6 +50,8 @@ class Operator:
         creates: Kernels take the device by keyword.
         compares: The result is bool.
         writes: The operator is `copy_`.
+        is_random: Draws random numbers; `vmap` asks how.
+        kept: Its decomposition moves data itself, so a capture keeps the operator.
         public: The public function of the operator, which overrides are told.
         function: A plain Python callable for use by layers below the operator families.
     """
@@ -64,6 +66,8 @@ class Operator:
         constant_outputs: tuple[int, ...] = (),
         creates: bool = False,
         writes: bool = False,
+        is_random: bool = False,
+        kept: bool = False,
     ) -> None:
         self.schema = schema
         self.name = schema.name
@@ -74,6 +78,8 @@ class Operator:
         self.constant_outputs = constant_outputs
         self.creates = creates
         self.writes = writes
+        self.is_random = is_random
+        self.kept = kept
         self.is_elementwise = kind in ("unary", "binary", "elementwise")
         self.meta_rule: Callable[..., Any] | None = None
         self.decomposition_rule: Callable[..., Any] | None = None
@@ -87,7 +93,8 @@ class Operator:
         self.function: Any = self
         self.backward_name = "".join(p.title() for p in schema.name.split("_")) + "Backward0"
         self.keeps_one: Keeps | None = None
-        self.keeps_two: tuple[Keeps | None, ...] = (None, None, None, None)
+        self.keeper_one: Any = None
+        self.keepers_two: tuple[Any, ...] = (None, None, None, None)
         if self.is_elementwise:
             self.meta_rule = self._elementwise_meta
             self.batching_rule = "elementwise"
@@ -157,9 +164,10 @@ class Operator:
         count = len(self.schema.inputs)
         if count == 1 and not self.schema.variadic:
             self.keeps_one = rule.keeps((True,))
+            self.keeper_one = keeper(self.keeps_one)
         if count == 2 and not self.schema.variadic:
-            self.keeps_two = tuple(
-                rule.keeps(needs)
+            self.keepers_two = tuple(
+                keeper(rule.keeps(needs))
                 for needs in ((False, False), (True, False), (False, True), (True, True))
             )
 
@@ -302,6 +310,16 @@ class FormulaRule(VjpRule):
         super().__init__(op, list(dict.fromkeys(names)))
         self.formulas = [formulas.get(p.name) for p in op.schema.inputs]
         self.arguments = [self.names_of.get(p.name, []) for p in op.schema.inputs]
+        self.plans = [
+            (formula, self._places(names))
+            for formula, names in zip(self.formulas, self.arguments, strict=True)
+        ]
+
+    def _places(self, names: list[str]) -> tuple[int, ...] | None:
+        """Places of the names in the layout; None if one is an attribute or `needs`."""
+        if all(name in self.places for name in names):
+            return tuple(self.places[name] for name in names)
+        return None
 
     def keeps(self, needs: tuple[bool, ...]) -> Keeps | None:
         wanted: set[str] = set()
@@ -310,16 +328,24 @@ class FormulaRule(VjpRule):
                 wanted.update(names)
         return self.keeps_names(wanted)
 
-    def __call__(self, node: Node, g: Any) -> tuple[Any, ...]:
+    def __call__(self, node: Node, g: Any) -> Any:
         gradients: list[Any] = []
-        for edge, formula, names in zip(node.edges, self.formulas, self.arguments, strict=True):
+        place = 0
+        for edge in node.edges:
+            formula, places = self.plans[place]
             if edge is None or formula is None:
                 gradients.append(None)
-            elif names:
+            elif places is None:
+                names = self.arguments[place]
                 gradients.append(formula(g, *[self.value(node, name) for name in names]))
+            elif len(places) == 1:
+                gradients.append(formula(g, unpack(node, places[0])))
+            elif places:
+                gradients.append(formula(g, *[unpack(node, p) for p in places]))
             else:
                 gradients.append(formula(g))
-        return tuple(gradients)
+            place += 1
+        return gradients
 
 
 class JointRule(VjpRule):

@@ -6,8 +6,11 @@ from typing import Any
 
 from ._errors import error
 from ._modes import STATE
-from ._node import FREED, Node, Port
-from ._tensor.tensor import PLAIN, Tensor, fresh, native_of, storage_of
+from ._node import FREED, Node
+from ._storage import Storage
+from ._tensor.tensor import PLAIN, Tensor, contiguous_strides, fresh, storage_of
+
+_new = object.__new__
 
 #: For each place of a node's layout: whether to keep it, or how to derive what is kept.
 Keeps = tuple[Any, ...]
@@ -22,28 +25,39 @@ class SavedResult:
 
     __slots__ = ("index", "kind", "native", "shape", "storage")
 
-    def __init__(self, out: Tensor, index: int) -> None:
-        self.storage = storage_of(out)
-        self.kind = out._k
-        self.native = native_of(out) if not out._k.is_meta else None
-        self.shape = out._shape
-        self.index = index
+    index: int
+    kind: Any
+    native: Any
+    shape: Any
+    storage: Storage
 
     def tensor(self, node: Node) -> Tensor:
         """A tensor with the result's data and history."""
         made = fresh(self.kind, self.native)
         made._shape = self.shape
         made._storage = self.storage
-        if self.native is None:
-            made._strides = tuple(0 for _ in self.shape)
-        else:
-            made._strides = self.kind.runtime.strides_of(self.native)
+        made._strides = None if self.native is not None else contiguous_strides(self.shape)
         made._offset = 0
         if self.kind.dtype.is_inexact:
             made._req = True
-            ports = (node.extra or {}).get("ports")
-            made._node = ports[self.index] if ports else node
+            made._node = node if node.extra is None else _port(node, self.index)
         return made
+
+
+def _port(node: Node, index: int) -> Any:
+    ports = (node.extra or {}).get("ports")
+    return ports[index] if ports else node
+
+
+def saved_result(out: Tensor, index: int) -> SavedResult:
+    """What a node keeps of its own result."""
+    made = _new(SavedResult)
+    made.storage = storage_of(out)
+    made.kind = out._k
+    made.native = out._a
+    made.shape = out._shape
+    made.index = index
+    return made
 
 
 class Packed:
@@ -95,7 +109,7 @@ def keep(node: Node, keeps: Keeps, inputs: tuple[Any, ...], outputs: Any) -> Non
             if form == "input":
                 value, version = _saved(inputs[what[1]], hooks)
             elif form == "out":
-                value = SavedResult(outputs, 0)
+                value = saved_result(outputs, 0)
                 version = value.storage.version
                 if hooks is not None:
                     value, version = Packed(outputs, hooks), 0
@@ -112,8 +126,10 @@ def keep(node: Node, keeps: Keeps, inputs: tuple[Any, ...], outputs: Any) -> Non
                 value = tuple(pair[0] for pair in pairs)
                 version = tuple(pair[1] for pair in pairs)
             else:
-                value = tuple(SavedResult(out, i) for i, out in enumerate(outputs))
-                version = tuple(result.storage.version for result in value)
+                value = tuple(
+                    None if out is None else saved_result(out, i) for i, out in enumerate(outputs)
+                )
+                version = tuple(0 if r is None else r.storage.version for r in value)
         saved.append(value)
         versions.append(version)
     node.saved = tuple(saved)
@@ -127,6 +143,13 @@ def unpack(node: Node, place: int) -> Any:
         RuntimeError: The graph was freed, or the tensor was written in place since.
     """
     saved = node.saved
+    if place < len(saved):
+        # The usual case first: an input that nothing has written to since.
+        value = saved[place]
+        if value.__class__ in PLAIN:
+            storage = value._storage
+            if storage is None or storage.version == node.versions[place]:
+                return value
     if saved is FREED:
         raise error(
             RuntimeError,
@@ -171,6 +194,41 @@ def _modified(node: Node, shape: Any, now: int, then: int) -> Exception:
     )
 
 
-def is_port(edge: Any) -> bool:
-    """Whether an edge leads to one of several results."""
-    return edge.__class__ is Port
+def keeper(keeps: Keeps | None) -> Any:
+    """`keep` for an elementwise operator in the plain state, as a closure without loops.
+
+    Returns None where nothing is kept, else a function of (node, x, y, out).
+    """
+    if keeps is None:
+        return None
+    two = len(keeps) == 3
+    if any(k is not None and k[0] not in ("input", "out") for k in keeps) or len(keeps) > 3:
+        return lambda node, x, y, out: keep(node, keeps, (x, y) if two else (x,), out)
+    keeps_x = keeps[0] is not None
+    keeps_y = two and keeps[1] is not None
+    keeps_out = keeps[-1] is not None
+
+    def fill(node: Node, x: Any, y: Any, out: Tensor) -> None:
+        saved_x = saved_y = saved_out = None
+        version_x = version_y = 0
+        if keeps_x:
+            saved_x = x
+            storage = x._storage
+            if storage is not None:
+                version_x = storage.version
+        if keeps_y:
+            saved_y = y
+            if y.__class__ in PLAIN:
+                storage = y._storage
+                if storage is not None:
+                    version_y = storage.version
+        if keeps_out:
+            saved_out = saved_result(out, 0)
+        if two:
+            node.saved = (saved_x, saved_y, saved_out)
+            node.versions = (version_x, version_y, 0)
+        else:
+            node.saved = (saved_x, saved_out)
+            node.versions = (version_x, 0)
+
+    return fill

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-from ._checkpoint import container, native
-from ._checkpoint.build import Builder, MapLocation
-from ._checkpoint.build import register_tensor_class as register_tensor_class
-from ._checkpoint.entries import Plan
-from ._checkpoint.sources import opened
-from ._checkpoint.structure import Encoder
-from ._checkpoint.torch_zip import ZIP_MAGIC, read_torch, refuse_unknown
+from ._checkpoint.classes import register_tensor_class as register_tensor_class
 from ._errors import error
+
+# The formats are imported where they are used: zip files, pickles and mappings take time to
+# import, which programs that save nothing should not spend.
 
 __all__ = ["load", "register_tensor_class", "save"]
 
@@ -50,6 +46,10 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
         >>> rushlight.load(file)
         {'weight': tensor([1., 1.]), 'epoch': 3}
     """
+    from ._checkpoint import container, native
+    from ._checkpoint.entries import Plan
+    from ._checkpoint.structure import Encoder
+
     encoder = Encoder()
     try:
         tree = encoder.encode(obj)
@@ -68,7 +68,7 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
 
 def load(
     f: str | os.PathLike[str] | IO[bytes],
-    map_location: MapLocation = None,
+    map_location: Any = None,
     pickle_module: None = None,
     *,
     weights_only: bool | None = True,
@@ -99,7 +99,12 @@ def load(
         ValueError: The format, or a dtype in it, is not supported.
 
     Example:
-        >>> state = rushlight.load("model.pt", map_location="cpu")  # doctest: +SKIP
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> rushlight.save([rushlight.ones(2), "note"], file)
+        >>> _ = file.seek(0)
+        >>> rushlight.load(file, map_location="meta")
+        [tensor(..., device='meta', size=(2,)), 'note']
     """
     if pickle_module is not None:
         raise error(
@@ -108,6 +113,11 @@ def load(
             "pickle_module can't be chosen, because no pickle is executed",
             fix="leave it out",
         )
+    from ._checkpoint import container, native
+    from ._checkpoint.build import Builder
+    from ._checkpoint.sources import opened
+    from ._checkpoint.torch_zip import ZIP_MAGIC, read_torch, refuse_unknown
+
     with opened(f, bool(mmap)) as source:
         if source.size == 0:
             raise error(EOFError, "load", f"{source.name} is empty", fix="save it again")
@@ -140,14 +150,14 @@ def _writing(f: str | os.PathLike[str] | IO[bytes]) -> Iterator[IO[bytes]]:
             yield device
         return
     folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         if os.path.exists(target):
-            shutil.copymode(target, temporary)
+            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
         os.replace(temporary, target)
     except BaseException:
         if os.path.exists(temporary):

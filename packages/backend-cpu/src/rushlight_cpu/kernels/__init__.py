@@ -11,6 +11,7 @@ from rushlight_cpu.kernels import (
     loss,
     normalization,
     pooling,
+    random,
     recurrent,
     softmax,
 )
@@ -25,6 +26,7 @@ _FAMILIES = (
     loss,
     normalization,
     pooling,
+    random,
     recurrent,
     softmax,
 )

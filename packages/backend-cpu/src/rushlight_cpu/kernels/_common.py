@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
 import ml_dtypes
@@ -12,9 +12,10 @@ import numpy as np
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Kernel: TypeAlias = Callable[..., Any]
 
-# Elements per block of a pointwise chain: the three or four arrays of a block stay in L1/L2, so
-# only the first and the last pass of a chain touch memory.
-BLOCK = 16384
+# Elements per block of a chain of ufuncs: small enough to stay in L2 from one pass to the next,
+# large enough that two threads do not pass the interpreter lock back and forth all the time
+# (layer norm of 4 M elements on two threads: 13 ms with blocks of 16 k, 5 ms with these).
+BLOCK = 2**17
 
 REDUCED = frozenset({np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)})
 
@@ -71,7 +72,15 @@ def prod(sizes: tuple[int, ...]) -> int:
     return out
 
 
-def rows_first(x: Array, dim: int) -> Array:
-    """A contiguous `(rows, n)` copy or view of `x` with dimension `dim` last."""
-    moved = np.ascontiguousarray(np.moveaxis(x, dim, -1)) if x.ndim else x.reshape(1)
-    return moved.reshape(prod(moved.shape[:-1]), moved.shape[-1])
+def ending(parts: Iterable[Any]) -> tuple[Any, ...]:
+    """Index that applies `parts` to the last dimensions."""
+    return (Ellipsis, *parts)
+
+
+def _einsum_dots(a: Array, b: Array) -> Array:
+    out: Array = np.einsum("...i,...i->...", a, b)
+    return out
+
+
+# Dot products along the last dimension; vecdot (NumPy 2) takes half of einsum's time.
+row_dots: Callable[[Array, Array], Array] = getattr(np, "vecdot", _einsum_dots)

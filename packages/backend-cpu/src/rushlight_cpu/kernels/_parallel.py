@@ -2,6 +2,8 @@
 
 NumPy releases the interpreter lock inside its loops, so two Python threads do run side by side; a
 split costs 50-80 microseconds, so kernels ask for one only when there is work for a millisecond.
+Passes must take tens of microseconds (hence the size of `BLOCK`): between them the threads wait
+for each other's hold of the lock.
 While several threads call matmul, the threads of BLAS itself would only queue behind each other:
 inside a split BLAS is limited to one thread, where its library lets us.
 """
@@ -133,7 +135,8 @@ class _Blas:
 def _find_switch() -> tuple[Callable[[], int], Callable[[int], None]]:
     with contextlib.suppress(OSError, AttributeError):
         # Looking a symbol up in NumPy's extension also searches the libraries it is linked to.
-        library = ctypes.CDLL(np._core._multiarray_umath.__file__)  # type: ignore[attr-defined]
+        core: Any = getattr(np, "_core", None) or np.core  # NumPy 2, NumPy 1
+        library = ctypes.CDLL(core._multiarray_umath.__file__)
         for name in ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openblas_{}"):
             get: Any = getattr(library, name.format("get_num_threads"), None)
             put: Any = getattr(library, name.format("set_num_threads"), None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight_cpu.kernels._common import Array, Kernel, prod, reduced_precision
+from rushlight_cpu.kernels._common import Array, Kernel, ending, prod, reduced_precision
 from rushlight_cpu.kernels.pooling import Sizes, avg_pool, avg_pool_backward, max_pool
 
 
@@ -45,7 +45,7 @@ def adaptive_avg_pool(x: Array, *, output_size: Sizes) -> Array:
         return pooled
     out = x
     for axis, (n, o) in enumerate(zip(size, output_size, strict=True), 2):
-        lead = (slice(None),) * axis
+        lead: tuple[Any, ...] = (slice(None),) * axis
         stage: Array = np.empty((*out.shape[:axis], o, *out.shape[axis + 1 :]), x.dtype)
         for i, window in enumerate(_windows(n, o)):
             stage[(*lead, i)] = np.mean(out[(*lead, window)], axis=axis)
@@ -67,7 +67,7 @@ def adaptive_avg_pool_backward(g: Array, *, input_size: Sizes) -> Array:
         return spread
     out = g
     for axis, (n, o) in reversed(list(enumerate(zip(input_size, output_size, strict=True), 2))):
-        lead = (slice(None),) * axis
+        lead: tuple[Any, ...] = (slice(None),) * axis
         stage: Array = np.zeros((*out.shape[:axis], n, *out.shape[axis + 1 :]), g.dtype)
         for i, window in enumerate(_windows(n, o)):
             share = out[(*lead, slice(i, i + 1))] / (window.stop - window.start)
@@ -86,16 +86,16 @@ def adaptive_max_pool(x: Array, *, output_size: Sizes) -> tuple[Array, Array]:
     indices: Array = np.empty(values.shape, np.int64)
     windows = [_windows(n, o) for n, o in zip(size, output_size, strict=True)]
     for cell in itertools.product(*map(range, output_size)):
-        box = tuple(along[i] for along, i in zip(windows, cell, strict=True))
-        inside = x[(..., *box)]
+        box: tuple[Any, ...] = tuple(along[i] for along, i in zip(windows, cell, strict=True))
+        inside = x[ending(box)]
         flat = inside.reshape(*x.shape[:2], prod(inside.shape[2:]))
         at = _argmax(flat)
-        values[(..., *cell)] = np.take_along_axis(flat, at[..., None], 2)[..., 0]
+        values[ending(cell)] = np.take_along_axis(flat, at[..., None], 2)[..., 0]
         place = np.unravel_index(at, inside.shape[2:])
         where: Any = 0
         for along, position, n in zip(box, place, size, strict=True):
             where = where * n + position + along.start
-        indices[(..., *cell)] = where
+        indices[ending(cell)] = where
     return values, indices
 
 

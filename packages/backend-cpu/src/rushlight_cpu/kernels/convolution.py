@@ -15,22 +15,33 @@ from typing import Any
 import numpy as np
 
 from rushlight_cpu.kernels import _parallel
-from rushlight_cpu.kernels._common import Array, Kernel, prod, reduced_precision
+from rushlight_cpu.kernels._common import Array, Kernel, ending, prod, reduced_precision
 
 Sizes = tuple[int, ...]
 
-# Elements of the column buffer and of the padded planes in work at a time: both stay in L2.
-COLUMNS = 2**18
-PLANES = 2**18
-# Share of rubbish above which exact windows win (measured at 14x14: 9.6 against 11 ms).
-RUBBISH = 1.2
+# Elements of the column buffer and of the padded planes in work at a time. Smaller ones would fit
+# the L2 cache, but cost more in calls, and in waits of one thread for the other, than they save
+# (gradients at 32x64x56x56: 63 ms with an eighth of it, 44 ms with these).
+COLUMNS = 2**21
+PLANES = 2**19
+# Elements of the planes of depthwise taps in work at a time.
+TILE = 2**18
+# What it costs to start copying one run of a window, in multiply-adds of the GEMM: rubbish columns
+# are cheaper than exact windows until they cost more than that per run.
+RUN = 750
 
 
 class _Geometry:
     """Where each kernel tap finds its input: a phase plane and an offset in it."""
 
     def __init__(
-        self, size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+        self,
+        size: Sizes,
+        kernel: Sizes,
+        stride: Sizes,
+        padding: Sizes,
+        dilation: Sizes,
+        rows: int,
     ) -> None:
         self.size, self.stride, self.padding = size, stride, padding
         padded = tuple(n + 2 * p for n, p in zip(size, padding, strict=True))
@@ -51,9 +62,11 @@ class _Geometry:
             phase = phases.setdefault(tuple(rest for _, rest in at), len(phases))
             self.taps.append((phase, tuple(whole for whole, _ in at)))
         self.phases = list(phases)
-        self.flat = self.plane <= RUBBISH * self.pixels or self.out[-1] < 6
+        # Of `rows` multiply-adds per column, those on rubbish, in one run of a window.
+        waste = (self.plane / max(1, self.pixels) - 1) * rows * self.out[-1]
+        self.flat = waste <= RUN
 
-    def regions(self) -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+    def regions(self) -> list[tuple[tuple[Any, ...], tuple[Any, ...]]]:
         """For each phase plane: which part of it holds pixels, and which pixels."""
         found = []
         for phase in self.phases:
@@ -107,7 +120,7 @@ class _Lowering:
             self.step = total
         self.columns = np.empty(groups * self.rows * min(self.step, total), dtype)
         self.pixels = np.zeros((outer, self.images, *(geo.grid if geo.flat else geo.out)), dtype)
-        self.valid = (slice(None), slice(None), *(slice(0, n) for n in geo.out))
+        self.valid: tuple[Any, ...] = (slice(None), slice(None), *(slice(0, n) for n in geo.out))
 
     def chunks(self, start: int, stop: int) -> list[tuple[int, int]]:
         """Runs of images worked on together."""
@@ -123,13 +136,13 @@ class _Lowering:
         """Copies `x` (image, channel, *size) into the phase planes, whose borders stay zero."""
         swapped = x.swapaxes(0, 1)
         for plane, (inside, pixels) in zip(self.planes, self.regions, strict=True):
-            plane[(slice(None), slice(0, len(x)), *inside)] = swapped[(..., *pixels)]
+            plane[(slice(None), slice(0, len(x)), *inside)] = swapped[ending(pixels)]
 
     def store_images(self, dx: Array) -> None:
         """Copies the phase planes back into `dx` (image, channel, *size)."""
         swapped = dx.swapaxes(0, 1)
         for plane, (inside, pixels) in zip(self.planes, self.regions, strict=True):
-            swapped[(..., *pixels)] = plane[(slice(None), slice(0, len(dx)), *inside)]
+            swapped[ending(pixels)] = plane[(slice(None), slice(0, len(dx)), *inside)]
 
     def load_columns(self, piece: slice, images: int) -> Array:
         """(groups, taps * channels, columns) of one piece."""
@@ -190,8 +203,8 @@ def conv(
     x: Array, weight: Array, *, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
 ) -> Array:
     """Cross-correlates `x` (N, C, *size) with `weight` (O, C / groups, *kernel)."""
-    geo = _Geometry(x.shape[2:], weight.shape[2:], stride, padding, dilation)
     batch, inner, outer = x.shape[0], x.shape[1], weight.shape[0]
+    geo = _Geometry(x.shape[2:], weight.shape[2:], stride, padding, dilation, outer // groups)
     out: Array = np.empty((batch, outer, *geo.out), x.dtype)
     if out.size == 0:
         return out
@@ -233,8 +246,8 @@ def conv_grad_input(
     groups: int,
 ) -> Array:
     """Gradient of `conv` towards its input, which is the transposed convolution of `g`."""
-    geo = _Geometry(input_size, weight.shape[2:], stride, padding, dilation)
     batch, outer, inner = g.shape[0], g.shape[1], weight.shape[1] * groups
+    geo = _Geometry(input_size, weight.shape[2:], stride, padding, dilation, outer // groups)
     shape = (batch, inner, *input_size)
     if g.size == 0 or weight.size == 0 or prod(shape) == 0:
         return np.zeros(shape, g.dtype)
@@ -278,8 +291,8 @@ def conv_grad_weight(
     groups: int,
 ) -> Array:
     """Gradient of `conv` towards its weight."""
-    geo = _Geometry(x.shape[2:], kernel_size, stride, padding, dilation)
     batch, inner, outer = x.shape[0], x.shape[1], g.shape[1]
+    geo = _Geometry(x.shape[2:], kernel_size, stride, padding, dilation, outer // groups)
     shape = (outer, inner // groups, *kernel_size)
     if g.size == 0 or x.size == 0 or prod(shape) == 0:
         return np.zeros(shape, x.dtype)
@@ -311,17 +324,17 @@ def conv_grad_weight(
 
 def _work(weight: Array, out: Array) -> float:
     """What the products cost, in elements passed through a ufunc (one costs about 16 madds)."""
-    return out.size * (weight.size // max(1, weight.shape[0])) / 16
+    return float(out.size * (weight.size // max(1, weight.shape[0])) / 16)
 
 
-# Depthwise: a GEMM would have one row, so taps are multiplied and added in cache-sized tiles.
+# Depthwise: a GEMM would have one row, so taps are multiplied and added in tiles.
 
 
 def _depthwise(x: Array, weight: Array, geo: _Geometry, out: Array) -> Array:
     batch, inner = x.shape[:2]
     many = weight.shape[0] // inner
     taps = weight.reshape(inner, many, 1, -1)
-    valid = tuple(slice(0, n) for n in geo.out)
+    valid: tuple[Any, ...] = tuple(slice(0, n) for n in geo.out)
 
     def part(start: int, stop: int) -> None:
         tile = _Tile(geo, x.dtype, inner)
@@ -340,7 +353,7 @@ def _depthwise(x: Array, weight: Array, geo: _Geometry, out: Array) -> Array:
                         sums += np.multiply(view, w, out=product)
                 grid = total[:count].reshape(count, many, *geo.grid)
                 split = out[image].reshape(inner, many, *geo.out)
-                split[channels] = grid[(..., *valid)]
+                split[channels] = grid[ending(valid)]
 
     _parallel.split(batch, 2.0 * len(geo.taps) * out.size, part)
     return out
@@ -392,13 +405,12 @@ def _depthwise_grad_weight(g: Array, x: Array, geo: _Geometry, shape: Sizes) -> 
 
 
 class _Tile:
-    """A few channels of one image in padded planes, small enough for the L2 cache."""
+    """A few channels of one image in padded planes, a cache's worth."""
 
     def __init__(self, geo: _Geometry, dtype: Any, inner: int) -> None:
         self.geo = geo
         self.regions = geo.regions()
-        # Planes, sums and products together: about 1 MiB of float32.
-        self.channels = max(1, min(inner, 2**16 // max(1, geo.plane * len(geo.phases))))
+        self.channels = max(1, min(inner, TILE // max(1, geo.plane * len(geo.phases))))
         self.planes = np.zeros((len(geo.phases), self.channels, 1, *geo.grid), dtype)
 
     def runs(self, inner: int) -> list[slice]:
@@ -416,17 +428,17 @@ class _Tile:
 
     def load(self, x: Array) -> list[Array]:
         for plane, (inside, pixels) in zip(self.planes, self.regions, strict=True):
-            plane[(slice(0, len(x)), 0, *inside)] = x[(..., *pixels)]
+            plane[(slice(0, len(x)), 0, *inside)] = x[ending(pixels)]
         return self.views(len(x))
 
     def store(self, dx: Array) -> None:
         for plane, (inside, pixels) in zip(self.planes, self.regions, strict=True):
-            dx[(..., *pixels)] = plane[(slice(0, len(dx)), 0, *inside)]
+            dx[ending(pixels)] = plane[(slice(0, len(dx)), 0, *inside)]
 
     def spread(self, grads: Array, g: Array, geo: _Geometry) -> Array:
-        """Output gradients at their places in the grid, zeros elsewhere: (channels, many, reach)."""
+        """Output gradients in their places of the grid, as (channels, many, reach)."""
         room = grads[: len(g)]
-        room[(..., *(slice(0, n) for n in geo.out))] = g
+        room[ending(slice(0, n) for n in geo.out)] = g
         return room.reshape(*room.shape[:2], -1)[:, :, : geo.reach]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rushlight_cpu.kernels import _parallel
-from rushlight_cpu.kernels._common import BLOCK, Array, Kernel, prod, reduced_precision
+from rushlight_cpu.kernels._common import BLOCK, Array, Kernel, prod, reduced_precision, row_dots
 from rushlight_cpu.kernels.softmax import row_sums
 
 Needs = tuple[bool, bool, bool]
@@ -31,9 +31,7 @@ def _step(n: int) -> int:
 def _split_blocks(rows: int, n: int, work: float, task: Any) -> list[Any]:
     """Like `split`, but cut at multiples of a block: blocks are the same for any thread count."""
     step = _step(n)
-    return _parallel.split(
-        -(-rows // step), work, lambda a, b: task(a * step, min(b * step, rows))
-    )
+    return _parallel.split(-(-rows // step), work, lambda a, b: task(a * step, min(b * step, rows)))
 
 
 def _column_sums(x: Array) -> Array:
@@ -46,7 +44,7 @@ def _normalize_rows(x: Array, eps: float, mean: Array, rstd: Array, out: Array) 
     n = x.shape[1]
     np.divide(row_sums(x), n, out=mean)
     np.subtract(x, mean[:, None], out=out)
-    variance = np.einsum("ij,ij->i", out, out)
+    variance = row_dots(out, out)
     variance /= n
     variance += eps
     np.divide(1.0, np.sqrt(variance, out=variance), out=rstd)
@@ -132,7 +130,7 @@ def layer_norm_backward(
 def _row_gradient(gw: Array, hat: Array, rstd: Array, out: Array) -> None:
     """rstd * (gw - mean(gw) - hat * mean(gw * hat)) for rows; spoils `hat`."""
     n = hat.shape[1]
-    hat *= (np.einsum("ij,ij->i", gw, hat) / n)[:, None]
+    hat *= (row_dots(gw, hat) / n)[:, None]
     np.subtract(gw, (row_sums(gw) / n)[:, None], out=out)
     out -= hat
     out *= rstd
@@ -159,7 +157,7 @@ def native_rms_norm(
 
     def part(start: int, stop: int) -> None:
         for some in _blocks(start, stop, n):
-            square = np.einsum("ij,ij->i", flat[some], flat[some])
+            square = row_dots(flat[some], flat[some])
             square /= n
             square += eps
             np.divide(1.0, np.sqrt(square, out=square), out=rrms[some])
@@ -204,7 +202,7 @@ def rms_norm_backward(
                 dw.append(_column_sums(np.multiply(gs, hat, out=product)))
             if into is not None:
                 gw = gs if scale is None else np.multiply(gs, scale, out=wide)
-                hat *= (np.einsum("ij,ij->i", gw, hat) / n)[:, None]
+                hat *= (row_dots(gw, hat) / n)[:, None]
                 np.subtract(gw, hat, out=into[some])
                 into[some] *= scales[some]
         return (dw,)
@@ -268,18 +266,21 @@ def group_norm_backward(
     dots, plain = np.empty((rows, wide), x.dtype), np.empty((rows, wide), x.dtype)
 
     def part(start: int, stop: int) -> None:
+        rooms = np.empty((2, min(_step(n), stop - start), n), x.dtype)
         for some in _blocks(start, stop, n):
+            hat, weighted = rooms[:, : some.stop - some.start]
             gs = grads[some]
-            hat = flat[some] - means[some]
+            np.subtract(flat[some], means[some], out=hat)
             hat *= scales[some]
             per_channel = gs.reshape(len(gs), wide, -1)
-            dots[some] = np.einsum("rci,rci->rc", per_channel, hat.reshape(per_channel.shape))
-            plain[some] = per_channel.sum(axis=2)
+            dots[some] = row_dots(per_channel, hat.reshape(per_channel.shape))
+            plain[some] = per_channel @ np.ones(per_channel.shape[2], x.dtype)
             if into is None:
                 continue
             if scale is not None:
                 which = np.arange(some.start, some.stop) % groups
-                gs = (per_channel * scale[which]).reshape(gs.shape)
+                np.multiply(per_channel, scale[which], out=weighted.reshape(per_channel.shape))
+                gs = weighted
             _row_gradient(gs, hat, scales[some], into[some])
 
     _split_blocks(rows, n, 8.0 * x.size, part)
@@ -315,9 +316,11 @@ def batch_norm_stats(x: Array) -> tuple[Array, Array]:
     squares = np.empty(len(planes), x.dtype)
 
     def part(start: int, stop: int) -> None:
+        room = np.empty((min(_step(pixels), stop - start), pixels), x.dtype)
         for some in _blocks(start, stop, pixels):
-            centred = planes[some] - centre[some]
-            squares[some] = np.einsum("ij,ij->i", centred, centred)
+            centred = room[: some.stop - some.start]
+            np.subtract(planes[some], centre[some], out=centred)
+            squares[some] = row_dots(centred, centred)
 
     _split_blocks(len(planes), pixels, 2.0 * x.size, part)
     return mean, squares.reshape(batch, channels).sum(axis=0) / count
@@ -400,8 +403,11 @@ def _channel_sums(g: Array, x: Array, mean: Array, dots: bool) -> tuple[Array, A
     found = np.empty(len(planes), x.dtype)
 
     def part(start: int, stop: int) -> None:
+        room = np.empty((min(_step(pixels), stop - start), pixels), x.dtype)
         for some in _blocks(start, stop, pixels):
-            found[some] = np.einsum("ij,ij->i", grads[some], planes[some] - centre[some])
+            centred = room[: some.stop - some.start]
+            np.subtract(planes[some], centre[some], out=centred)
+            found[some] = row_dots(grads[some], centred)
 
     _split_blocks(len(planes), pixels, 2.0 * x.size, part)
     return plain, found.reshape(batch, channels).sum(axis=0)
@@ -419,8 +425,9 @@ def _affine2(g: Array, x: Array, a: Array, b: Array, c: Array, out: Array) -> No
     gs, xs, into = (v.reshape(-1, pixels) for v in (g, x, out))
 
     def part(start: int, stop: int) -> None:
+        room = np.empty((min(_step(pixels), stop - start), pixels), x.dtype)
         for some in _blocks(start, stop, pixels):
-            other = xs[some] * b[some]
+            other = np.multiply(xs[some], b[some], out=room[: some.stop - some.start])
             other += c[some]
             np.multiply(gs[some], a[some], out=into[some])
             into[some] += other

@@ -16,8 +16,9 @@ from rushlight_cpu.kernels._common import Array, Kernel, prod, reduced_precision
 
 Sizes: TypeAlias = tuple[int, ...]
 
-# Elements of the planes worked on together, so that the stages of a pool meet in cache.
-TILE = 2**16
+# Elements of the planes worked on together: larger than L2 likes, because two threads wait for each
+# other between short passes (3x3 maxima of 32x64x56x56: 31 ms with a quarter of it, 15 ms so).
+TILE = 2**18
 
 
 def pooled_size(
@@ -74,7 +75,7 @@ def _stage_shape(x: Array, place: int, axis: _Axis) -> Sizes:
 
 
 def _covers(axis: _Axis, outs: slice) -> bool:
-    return outs.start == 0 and outs.stop == axis.out
+    return bool(outs.start == 0 and outs.stop == axis.out)
 
 
 def _maximum(x: Array, place: int, axis: _Axis) -> Array:

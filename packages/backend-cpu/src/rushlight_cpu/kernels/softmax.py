@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from rushlight_cpu.kernels import _parallel
-from rushlight_cpu.kernels._common import BLOCK, Array, Kernel, prod, reduced_precision
+from rushlight_cpu.kernels._common import BLOCK, Array, Kernel, prod, reduced_precision, row_dots
 
-Rows = Callable[[tuple[Array, ...], Array], None]
+# Fills the second argument from the first; the third is scratch of the same shape.
+Rows = Callable[[tuple[Array, ...], Array, Array], None]
 
 
 def _along(dim: int, arrays: tuple[Array, ...], rows: Rows, columns: Rows) -> Array:
@@ -26,16 +27,20 @@ def _along(dim: int, arrays: tuple[Array, ...], rows: Rows, columns: Rows) -> Ar
 
     def part(start: int, stop: int) -> None:
         if inner == 1:
-            step = max(1, BLOCK // n)
+            step = min(stop - start, max(1, BLOCK // n))
+            room = np.empty((step, n), out.dtype)
             for at in range(start, stop, step):
                 some = slice(at, min(at + step, stop))
-                rows(tuple(cube[some, :, 0] for cube in cubes), into[some, :, 0])
+                block = tuple(cube[some, :, 0] for cube in cubes)
+                rows(block, into[some, :, 0], room[: len(block[0])])
             return
-        step = max(64, BLOCK // n)
+        step = min(inner, max(64, BLOCK // n))
+        room = np.empty((n, step), out.dtype)
         for at in range(start, stop):
             for first in range(0, inner, step):
                 some = slice(first, first + step)
-                columns(tuple(cube[at, :, some] for cube in cubes), into[at, :, some])
+                block = tuple(cube[at, :, some] for cube in cubes)
+                columns(block, into[at, :, some], room[:, : block[0].shape[1]])
 
     _parallel.split(outer, 5.0 * x.size, part)
     return out
@@ -47,39 +52,39 @@ def row_sums(x: Array) -> Array:
     return total
 
 
-def _softmax_rows(blocks: tuple[Array, ...], out: Array) -> None:
+def _softmax_rows(blocks: tuple[Array, ...], out: Array, room: Array) -> None:
     (x,) = blocks
     np.subtract(x, x.max(axis=1, keepdims=True), out=out)
     np.exp(out, out=out)
     out /= row_sums(out)[:, None]
 
 
-def _softmax_columns(blocks: tuple[Array, ...], out: Array) -> None:
+def _softmax_columns(blocks: tuple[Array, ...], out: Array, room: Array) -> None:
     (x,) = blocks
     np.subtract(x, x.max(axis=0), out=out)
     np.exp(out, out=out)
     out /= out.sum(axis=0)
 
 
-def _log_softmax_rows(blocks: tuple[Array, ...], out: Array) -> None:
+def _log_softmax_rows(blocks: tuple[Array, ...], out: Array, room: Array) -> None:
     (x,) = blocks
     np.subtract(x, x.max(axis=1, keepdims=True), out=out)
-    out -= np.log(row_sums(np.exp(out)))[:, None]
+    out -= np.log(row_sums(np.exp(out, out=room)))[:, None]
 
 
-def _log_softmax_columns(blocks: tuple[Array, ...], out: Array) -> None:
+def _log_softmax_columns(blocks: tuple[Array, ...], out: Array, room: Array) -> None:
     (x,) = blocks
     np.subtract(x, x.max(axis=0), out=out)
-    out -= np.log(np.exp(out).sum(axis=0))
+    out -= np.log(np.exp(out, out=room).sum(axis=0))
 
 
-def _softmax_backward_rows(blocks: tuple[Array, ...], out: Array) -> None:
+def _softmax_backward_rows(blocks: tuple[Array, ...], out: Array, room: Array) -> None:
     g, y = blocks
-    np.subtract(g, np.einsum("ij,ij->i", g, y)[:, None], out=out)
+    np.subtract(g, row_dots(g, y)[:, None], out=out)
     out *= y
 
 
-def _softmax_backward_columns(blocks: tuple[Array, ...], out: Array) -> None:
+def _softmax_backward_columns(blocks: tuple[Array, ...], out: Array, room: Array) -> None:
     g, y = blocks
     np.multiply(g, y, out=out)
     total = out.sum(axis=0)
@@ -87,14 +92,14 @@ def _softmax_backward_columns(blocks: tuple[Array, ...], out: Array) -> None:
     out *= y
 
 
-def _log_softmax_backward_rows(blocks: tuple[Array, ...], out: Array) -> None:
+def _log_softmax_backward_rows(blocks: tuple[Array, ...], out: Array, room: Array) -> None:
     g, y = blocks
     np.exp(y, out=out)
     out *= row_sums(g)[:, None]
     np.subtract(g, out, out=out)
 
 
-def _log_softmax_backward_columns(blocks: tuple[Array, ...], out: Array) -> None:
+def _log_softmax_backward_columns(blocks: tuple[Array, ...], out: Array, room: Array) -> None:
     g, y = blocks
     np.exp(y, out=out)
     out *= g.sum(axis=0)

@@ -65,11 +65,13 @@ class Pass:
         """Adds a gradient to what an edge has received."""
         cls = edge.__class__
         if cls is Node:
-            if g._k is not edge.kind or (g._shape or g.shape) != edge.shape:
+            shape = g._shape
+            if g._k is not edge.kind or (g._a.shape if shape is None else shape) != edge.shape:
                 g = fitted(g, edge.shape, edge.kind)
             pending = self.pending
-            if edge in pending:
-                pending[edge] = pending[edge] + g
+            known = pending.get(edge)
+            if known is not None:
+                pending[edge] = known + g
             elif self.useful is None or edge in self.useful:
                 pending[edge] = g
                 heappush(self.heap, (-edge.sequence, edge))
@@ -105,10 +107,26 @@ class Pass:
         try:
             for edge, g in roots:
                 self.send(edge, g)
-            heap, pending = self.heap, self.pending
+            heap, pending, send = self.heap, self.pending, self.send
+            plain = self.wanted is None and not state.anomaly
             while heap:
                 node = heappop(heap)[1]
-                self.step(node, pending.pop(node))
+                if not plain or node.extra is not None:
+                    self.step(node, pending.pop(node))
+                    continue
+                rule = node.op.vjp_rule
+                if rule is None:
+                    raise no_derivative(node)
+                edges = node.edges
+                place = 0
+                for gradient in rule(node, pending.pop(node)):
+                    if gradient is not None:
+                        edge = edges[place]
+                        if edge is not None:
+                            send(edge, gradient)
+                    place += 1
+                if node.saved and not self.retain:
+                    node.saved = FREED
             for leaf, g in self.leaves.items():
                 self.finish_leaf(leaf, g)
         finally:
@@ -124,11 +142,7 @@ class Pass:
                 return
         rule = node.op.vjp_rule
         if rule is None:
-            raise error(
-                RuntimeError,
-                node.op.name,
-                f"derivative for {node.op.name} is not implemented",
-            )
+            raise no_derivative(node)
         if g.__class__ is list:
             g = tuple(g)
         try:
@@ -224,6 +238,16 @@ class Pass:
             known.add_(g)
         for hook in tuple(leaf.__dict__.get("_post_accumulate_hooks", {}).values()):
             hook(leaf)
+
+
+def no_derivative(node: Node) -> Exception:
+    """The error for an operator without a vjp rule."""
+    return error(
+        RuntimeError,
+        node.op.name,
+        f"derivative for {node.op.name} is not implemented",
+        fix="detach() its inputs if no gradient is wanted",
+    )
 
 
 def _held_once(g: Tensor) -> bool:

@@ -10,51 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._errors import error
+from . import api
+from .classes import CLASSES
 from .notes import StorageNote, TensorNote
 from .sources import Bytes
 from .structure import numpy_dtype
 
 AnyTensor = Any
 MapLocation = Any  # None, a device, its name, a table of names, or a function
-
-_CLASSES: dict[str, type[Any]] = {}
-
-
-def register_tensor_class(kind: str, cls: type[Any]) -> None:
-    """Lets tensors of a class come back as that class: `cls(data, requires_grad)` builds one.
-
-    Args:
-        kind: Word the files use for the class.
-        cls: Subclass of `rushlight.Tensor`.
-
-    Raises:
-        ValueError: The word stands for another class already.
-    """
-    if _CLASSES.setdefault(kind, cls) is not cls or kind in ("tensor", "numpy"):
-        raise error(
-            ValueError,
-            "register_tensor_class",
-            f"{kind!r} is taken",
-            given=f"{cls.__module__}.{cls.__qualname__}",
-            fix="choose a longer word, such as 'mypackage.MyTensor'",
-        )
-
-
-def kind_of(tensor: AnyTensor) -> str:
-    """The word for a tensor's class; our own unregistered classes are saved as plain tensors."""
-    cls = type(tensor)
-    for kind, registered in _CLASSES.items():
-        if cls is registered:
-            return kind
-    if cls.__module__.partition(".")[0] in ("rushlight", "torch"):
-        return "tensor"
-    raise error(
-        TypeError,
-        "save",
-        f"tensors of the class {cls.__module__}.{cls.__qualname__} can't be saved as such",
-        fix="save tensor.as_subclass(rushlight.Tensor), or make the class known with "
-        "rushlight.serialization.register_tensor_class",
-    )
 
 
 class Builder:
@@ -93,8 +56,7 @@ class Builder:
         return self._made[id(note)][1]
 
     def _tensor(self, note: TensorNote) -> Any:
-        import rushlight
-
+        rushlight = api()
         dtype = getattr(rushlight, note.dtype)
         if note.storage is None:
             made = rushlight.empty_strided(note.shape, note.stride, dtype=dtype, device="meta")
@@ -102,17 +64,16 @@ class Builder:
             return note.storage.read().view(numpy_dtype(note.dtype)).reshape(note.shape)
         else:
             made = self._on(self._base(note.storage), note, dtype)
-        if note.kind != "tensor" and note.kind in _CLASSES:
-            return _CLASSES[note.kind](made, note.requires_grad)
+        if note.kind != "tensor" and note.kind in CLASSES:
+            return CLASSES[note.kind](made, note.requires_grad)
         return made.requires_grad_() if note.requires_grad else made
 
     def _on(self, base: AnyTensor, note: TensorNote, dtype: Any) -> AnyTensor:
         """A tensor on the memory of `base`, a flat tensor of bytes."""
-        # Not a view to autograd: what is loaded is a leaf of its own.
         if base.device.type == "meta" or 0 in note.shape:
-            import rushlight
-
+            rushlight = api()
             return rushlight.empty_strided(note.shape, note.stride, dtype=dtype, device=base.device)
+        # Detached, it is no view to autograd: writing to it never reaches for the bytes' history.
         whole = base.narrow(0, 0, base.numel() // dtype.itemsize * dtype.itemsize)
         return whole.view(dtype).as_strided(note.shape, note.stride, note.offset).detach()
 
@@ -123,8 +84,7 @@ class Builder:
 
     def _placed(self, note: StorageNote) -> AnyTensor:
         """The bytes of a storage as a tensor on the device `map_location` sends it to."""
-        import rushlight
-
+        rushlight = api()
         asked = self._map_location
         if isinstance(asked, Mapping):
             asked = asked.get(note.location)
@@ -160,15 +120,13 @@ class Builder:
 
 
 def _as_tensor(data: Bytes) -> AnyTensor:
-    import rushlight
-
+    rushlight = api()
     return rushlight.from_numpy(data)
 
 
 def _checked(map_location: MapLocation) -> MapLocation:
     """The argument, if it is of a kind `load` takes; raised before anything is read."""
-    import rushlight
-
+    rushlight = api()
     if map_location is None or callable(map_location):
         return map_location
     if isinstance(map_location, Mapping):

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from . import api
+from .classes import kind_of
 from .container import METADATA, Entry
 from .notes import DTYPES, contiguous_strides
 from .sources import Bytes
@@ -149,8 +151,6 @@ class Plan:
 
 def _traits(tensor: AnyTensor) -> Spec:
     """What a tensor is beside its data, where it is out of the ordinary."""
-    from .build import kind_of
-
     traits: Spec = {}
     if tensor.device.type not in ("cpu", "meta"):
         traits["device"] = str(tensor.device)
@@ -210,8 +210,7 @@ def _memory_order(shape: tuple[int, ...], stride: tuple[int, ...]) -> list[int] 
 
 def _bytes_of(tensor: AnyTensor) -> Bytes:
     """The memory of a contiguous host tensor."""
-    import rushlight
-
+    rushlight = api()
     # As bytes, because a dtype may have no form in plain NumPy.
     flat: Bytes = tensor.reshape(-1).view(rushlight.uint8).numpy()
     return flat

@@ -16,6 +16,7 @@ import numpy as np
 
 from .._errors import error
 from .._size import Size
+from . import api
 from .notes import DTYPES
 
 
@@ -28,8 +29,7 @@ class Encoder:
     """
 
     def __init__(self) -> None:
-        import rushlight
-
+        rushlight = api()
         self.leaves: list[tuple[str, Any]] = []
         self._numbers: dict[int, int] = {}
         self._open: set[int] = set()
@@ -178,16 +178,14 @@ def _decode_scalar(told: list[str], _: Any) -> Any:
 
 
 def _decode_dtype(name: str, _: Any) -> Any:
-    import rushlight
-
+    rushlight = api()
     if name not in DTYPES:
         raise ValueError(f"unknown dtype {name}")
     return getattr(rushlight, name)
 
 
 def _decode_device(name: str, _: Any) -> Any:
-    import rushlight
-
+    rushlight = api()
     return rushlight.device(name)
 
 

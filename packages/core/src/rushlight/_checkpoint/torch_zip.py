@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 
 from .._errors import Explained, error
 from .._size import Size
+from . import api
 from .notes import DTYPES, StorageNote, TensorNote, problem
 from .sources import Bytes, Source, damaged, read_exactly
 
@@ -149,7 +150,9 @@ def _record(source: Source, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> 
     try:
         with archive.open(info) as file:
             return read_exactly(file, info.file_size, source.name)
-    except zipfile.BadZipFile as reason:
+    except Explained:
+        raise
+    except Exception as reason:  # zipfile raises many types for what a flipped bit can do
         raise damaged(source.name, f"{reason}") from None
 
 
@@ -433,8 +436,7 @@ def _lookup(module: str, name: str) -> _Inert | None:
 
 def _plain(value: Any, made: dict[int, tuple[Any, Any]]) -> Any:
     """The unpickled value with notes, dtypes and devices in place of their stand-ins."""
-    import rushlight
-
+    rushlight = api()
     if isinstance(value, _Tensor):
         return value.note
     if isinstance(value, _DtypeName):

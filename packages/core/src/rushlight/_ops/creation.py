@@ -128,7 +128,9 @@ def to_kind(x: Tensor, kind: Kind) -> Tensor:
 
 to_kind_op = operator("to_kind(Tensor x) -> Tensor")
 to_kind_op.function = to_kind
-transfer_op = operator("transfer(Tensor x, *, Device device) -> Tensor")
+transfer_op = operator("transfer(Tensor x, *, Device device) -> Tensor", kept=True)
+transfer_op.jvp("linear")
+transfer_op.batching("elementwise")
 
 
 @transfer_op.decomposition

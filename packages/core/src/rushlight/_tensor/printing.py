@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -21,8 +20,7 @@ from .._errors import error
 AnyTensor = Any
 
 
-@dataclass(frozen=True)
-class _Options:
+class _Options(NamedTuple):
     """How numbers are shown; replaced as a whole, so a print never sees half a change."""
 
     precision: int = 4
@@ -83,7 +81,7 @@ def set_printoptions(
         "linewidth": linewidth,
     }
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    _options = replace(base, **changes, sci_mode=sci_mode)
+    _options = base._replace(**changes, sci_mode=sci_mode)
 
 
 def get_printoptions() -> dict[str, Any]:
@@ -93,7 +91,7 @@ def get_printoptions() -> dict[str, Any]:
         >>> rushlight.get_printoptions()["precision"]
         4
     """
-    return asdict(_options)
+    return _options._asdict()
 
 
 @contextmanager
@@ -183,15 +181,15 @@ def _corners(tensor: AnyTensor, dim: int, edge: int) -> np.ndarray[Any, Any]:
     return np.concatenate([head, tail], axis=dim)
 
 
-@dataclass(frozen=True)
-class _NumberFormat:
+class _NumberFormat(NamedTuple):
     """One text form for all values of a tensor: `notation` is a format code, or "" for `str`."""
 
     notation: str
     width: int
     point: bool  # whole numbers of a floating dtype end in a bare point
 
-    def __call__(self, value: Any) -> str:
+    def form(self, value: Any) -> str:
+        """The text of one element, padded to the common width."""
         text = format(value, self.notation) if self.notation else str(value)
         if self.point and math.isfinite(value):
             text += "."
@@ -202,13 +200,13 @@ def _formatter(values: np.ndarray[Any, Any], options: _Options) -> tuple[Callabl
     """The function that formats an element, and the width of its results."""
     if values.dtype.kind != "c":
         number = _number_format(values, options)
-        return number, number.width
+        return number.form, number.width
     real = _number_format(values.real, options)
     imag = _number_format(values.imag, options)
 
     def pair(value: complex) -> str:
-        second = imag(value.imag).lstrip() + "j"
-        return real(value.real) + (second if second[0] == "-" else "+" + second)
+        second = imag.form(value.imag).lstrip() + "j"
+        return real.form(value.real) + (second if second[0] == "-" else "+" + second)
 
     return pair, real.width + imag.width + 1
 

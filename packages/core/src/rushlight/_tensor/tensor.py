@@ -43,7 +43,7 @@ class Tensor(TensorMethods):
     _offset: int
     _shape: Any
     _storage: Storage | None
-    _strides: tuple[int, ...]
+    _strides: tuple[int, ...] | None
     _view: Any
     _grad: Tensor | None
 
@@ -406,7 +406,7 @@ def share(made: Tensor, data: Tensor) -> None:
     """Makes a new tensor lie over the memory of another."""
     made._storage = storage_of(data)
     made._k, made._a, made._shape = data._k, data._a, data.shape
-    made._strides, made._offset = data._strides, data._offset
+    made._strides, made._offset = strides_of(data), data._offset
     made._node = made._view = None
 
 
@@ -435,7 +435,7 @@ def storage_of(x: Tensor) -> Storage:
     if storage is None:
         runtime, native = x._k.runtime, x._a
         storage = x._storage = Storage(runtime, native)
-        x._strides = runtime.strides_of(native)
+        x._strides = None
         x._offset = 0
         if x._shape is None:
             x._shape = native.shape
@@ -446,7 +446,10 @@ def strides_of(x: Tensor) -> tuple[int, ...]:
     """Strides of a tensor in elements."""
     if x._storage is None:
         storage_of(x)
-    return x._strides
+    strides = x._strides
+    if strides is None:
+        strides = x._strides = x._k.runtime.strides_of(x._a)
+    return strides
 
 
 def version_of(x: Tensor) -> int:

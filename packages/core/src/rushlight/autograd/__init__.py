@@ -8,4 +8,6 @@ from .._autograd.grad_modes import inference_mode as inference_mode
 from .._autograd.grad_modes import no_grad as no_grad
 from .._autograd.grad_modes import set_detect_anomaly as set_detect_anomaly
 from .._autograd.grad_modes import set_grad_enabled as set_grad_enabled
+from .._autograd.function import Function as Function
+from .._autograd.function import FunctionContext as FunctionContext
 from . import graph as graph

@@ -63,7 +63,7 @@ class ArrayDevice:
     def strides_of(self, native: Any) -> tuple[int, ...]:
         """See `DeviceRuntime.strides_of`."""
         size = native.itemsize
-        return tuple(step // size for step in native.strides)
+        return tuple([step // size for step in native.strides])
 
     def nbytes_of(self, buffer: Any) -> int:
         """See `DeviceRuntime.nbytes_of`."""

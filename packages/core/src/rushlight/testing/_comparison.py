@@ -6,6 +6,7 @@ bools, numbers, or tensors and what can become one.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -218,7 +219,7 @@ def _compare_numbers(actual: complex, expected: complex, terms: _Terms) -> None:
 
 def _as_tensors(actual: Any, expected: Any, terms: _Terms) -> tuple[Any, Any]:
     """Both as tensors, if they are of related types and each can become one."""
-    import rushlight
+    rushlight: Any = importlib.import_module("rushlight")
 
     related = isinstance(actual, type(expected)) or isinstance(expected, type(actual))
     if related and (terms.allow_subclasses or type(actual) is type(expected)):

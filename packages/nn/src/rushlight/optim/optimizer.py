@@ -176,7 +176,6 @@ class Optimizer:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._make_hook_tables()
-        self.defaults.setdefault("differentiable", False)
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -242,7 +241,8 @@ class Optimizer:
                 fix='pass {"params": [...]}',
             )
         parameters, names = self._check_parameters(param_group["params"])
-        self._check_against_groups(parameters, names)
+        has_names = bool(names) or "param_names" in param_group
+        self._check_against_groups(parameters, has_names)
         missing = [
             key
             for key, default in self.defaults.items()
@@ -314,9 +314,9 @@ class Optimizer:
                 fix="pass the tensor it was computed from, or x.detach().requires_grad_()",
             )
 
-    def _check_against_groups(self, parameters: list[Tensor], names: list[str]) -> None:
-        if self.param_groups and bool(names) != ("param_names" in self.param_groups[0]):
-            which = "with" if names else "without"
+    def _check_against_groups(self, parameters: list[Tensor], has_names: bool) -> None:
+        if self.param_groups and has_names != ("param_names" in self.param_groups[0]):
+            which = "with" if has_names else "without"
             raise error(
                 ValueError,
                 type(self).__name__,

@@ -12,6 +12,8 @@ than most calls.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from ._common import ArrayModule, Entry, Kernel, Kernels, merge
 from .counting import counting_kernels
 from .creation import creation_kernels
@@ -20,6 +22,7 @@ from .fft import fft_kernels
 from .indexing import indexing_kernels
 from .linalg import linalg_kernels
 from .matmul import matmul_kernels
+from .random import random_kernels
 from .reduction import reduction_kernels
 from .scan import scan_kernels
 from .scattering import scattering_kernels
@@ -28,7 +31,7 @@ from .special_functions import special_function_kernels
 
 __all__ = ["ACCEPTS_OUT", "ArrayModule", "Entry", "Kernel", "Kernels", "array_kernels"]
 
-_FAMILIES = (
+_FAMILIES: tuple[Callable[[ArrayModule], Mapping[str, Entry]], ...] = (
     creation_kernels,
     elementwise_kernels,
     special_function_kernels,
@@ -41,6 +44,7 @@ _FAMILIES = (
     matmul_kernels,
     linalg_kernels,
     fft_kernels,
+    random_kernels,
 )
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from rushlight._errors import error
 
-# An array of whichever module `xp` is, and such a module: NumPy and CuPy have no common static type.
+# An array of whichever module `xp` is, and such a module: there is no static type common to
+# NumPy and CuPy.
 Array: TypeAlias = Any
 ArrayModule: TypeAlias = Any
 Kernel: TypeAlias = Callable[..., Any]
-# One kernel for all dtypes, or one for each class of them ("bool", "integer", "reduced", "floating",
-# "complex"); "default" serves the classes that are not listed.
+# One kernel for all dtypes, or one for each class of them ("bool", "integer", "reduced",
+# "floating", "complex"); "default" serves the classes that are not listed.
 Entry: TypeAlias = Kernel | dict[str, Kernel]
 Kernels: TypeAlias = dict[str, Entry]
 
@@ -23,7 +24,24 @@ FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
 
 
-def merge(families: Iterable[Kernels]) -> Kernels:
+class Constant(dict[Any, Any]):
+    """One number as a 0-d array of each dtype, made on first use: `zero[x.dtype]`.
+
+    A ufunc takes half as long with a 0-d array as with a Python number. On other modules than
+    NumPy, whose arrays belong to a device, it stays the number.
+    """
+
+    def __init__(self, xp: ArrayModule, value: float) -> None:
+        super().__init__()
+        self.host = xp is np
+        self.value = value
+
+    def __missing__(self, dtype: Any) -> Any:
+        made = self[dtype] = np.array(self.value, dtype) if self.host else self.value
+        return made
+
+
+def merge(families: Iterable[Mapping[str, Entry]]) -> Kernels:
     """One table of several; a name that two families define is an error."""
     merged: Kernels = {}
     for family in families:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
@@ -190,8 +191,12 @@ class _IncompleteGamma:
     def __init__(self, xp: ArrayModule, lgamma: Kernel) -> None:
         self.xp = xp
         self.lgamma = lgamma
+
+    @cached_property
+    def nodes(self) -> list[tuple[float, float]]:
+        """Gauss and Legendre's nodes and weights on [0, 1]; `np.polynomial` is slow to import."""
         nodes, weights = np.polynomial.legendre.leggauss(48)
-        self.nodes = [(float(n + 1) / 2, float(w) / 2) for n, w in zip(nodes, weights, strict=True)]
+        return [((float(n) + 1) / 2, float(w) / 2) for n, w in zip(nodes, weights, strict=True)]
 
     def __call__(self, a: Array, x: Array) -> tuple[Array, Array]:
         """The value for each pair, and whether it is Q's."""

@@ -13,7 +13,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ._common import Array, ArrayModule, Entry, Kernel, Kernels, by_float, with_reduced
+from ._common import Array, ArrayModule, Constant, Entry, Kernel, Kernels, by_float, with_reduced
 
 # torch's name -> the array module's, where they differ.
 SAME_FLOAT = """exp exp2 expm1 log log2 log10 log1p sin cos tan sinh cosh tanh sqrt""".split()
@@ -137,6 +137,8 @@ def _rounding(xp: ArrayModule) -> Kernels:
 
 
 def _unary(xp: ArrayModule) -> Kernels:
+    zero, one = Constant(xp, 0), Constant(xp, 1)
+
     def sign(x: Array) -> Array:
         # Not xp.sign: torch's sign of NaN is 0.
         return xp.greater(x, 0).astype(x.dtype) - xp.less(x, 0).astype(x.dtype)
@@ -146,7 +148,7 @@ def _unary(xp: ArrayModule) -> Kernels:
         return xp.where(size == 0, x.dtype.type(0), x / xp.where(size == 0, 1, size))
 
     def relu(x: Array, **out: Array) -> Array:
-        return xp.maximum(x, 0, **out)
+        return xp.maximum(x, zero[x.dtype], **out)
 
     def rsqrt(x: Array) -> Array:
         return xp.reciprocal(xp.sqrt(x))
@@ -156,7 +158,7 @@ def _unary(xp: ArrayModule) -> Kernels:
         out = xp.empty_like(x)
         xp.negative(x, out=out)
         xp.exp(out, out=out)
-        xp.add(out, 1, out=out)
+        xp.add(out, one[x.dtype], out=out)
         return xp.reciprocal(out, out=out)
 
     def sinc(x: Array) -> Array:
@@ -205,7 +207,7 @@ def _nan_to_num(xp: ArrayModule) -> Entry:
         posinf: float | None = None,
         neginf: float | None = None,
     ) -> Array:
-        limits = ml_dtypes.finfo(x.dtype)
+        limits: Any = ml_dtypes.finfo(x.dtype)  # type: ignore[no-untyped-call]
         high = limits.max if posinf is None else posinf
         low = limits.min if neginf is None else neginf
         kind = x.dtype.type

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,14 +20,14 @@ def indexing_kernels(xp: ArrayModule) -> Kernels:
 
 def element_offsets(xp: ArrayModule, shape: Sequence[int], index: Array, dim: int) -> Array:
     """Positions, in a dense array of `shape`, of the elements that a gather along dim names."""
-    offsets = index
+    stride = math.prod(shape[dim + 1 :])
+    offsets = index if stride == 1 else index * stride
     step = 1
     for d in range(len(shape) - 1, -1, -1):
-        if d == dim:
-            offsets = offsets + (index * (step - 1) if step != 1 else 0)
-        elif index.shape[d] > 1:
-            along = xp.arange(index.shape[d], dtype=INT64) * step
-            offsets = offsets + along.reshape([-1 if e == d else 1 for e in range(len(shape))])
+        if d != dim and index.shape[d] > 1:
+            along = xp.arange(0, index.shape[d] * step, step, dtype=INT64)
+            after = (1,) * (len(shape) - 1 - d)
+            offsets = offsets + along.reshape(-1, *after)
         step *= shape[d]
     return offsets
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ import numpy as np
 from ._common import INT64, Array, ArrayModule, Kernel, Kernels, by_float, with_reduced
 
 Dims = tuple[int, ...]
+
+# Rows that are added up one after the other before the next level of the sum.
+_LONG = 256
 
 
 def reduction_kernels(xp: ArrayModule) -> Kernels:
@@ -35,14 +39,31 @@ def reducer(xp: ArrayModule, ufunc: str, function: str) -> Kernel:
     return call
 
 
+def _adder(xp: ArrayModule) -> Callable[[Array, Dims, bool], Array]:
+    """The sum over dimensions, in the array's own dtype."""
+    add = xp.add.reduce
+
+    def total(x: Array, dim: Dims, keepdim: bool) -> Array:
+        if dim == (0,) and x.ndim > 1 and x.shape[0] > _LONG:
+            # NumPy adds rows one after the other: the error would grow with their number.
+            parts = [
+                add(x[start : start + _LONG], dim, x.dtype, None, keepdim)
+                for start in range(0, x.shape[0], _LONG)
+            ]
+            return add(xp.stack(parts), (0,), x.dtype, None, False)
+        # The dtype keeps NumPy from widening small integers: the core has chosen already.
+        return add(x, dim, x.dtype, None, keepdim)
+
+    return total
+
+
 def _folds(xp: ArrayModule) -> Kernels:
-    add, multiply = xp.add.reduce, xp.multiply.reduce
+    total, multiply = _adder(xp), xp.multiply.reduce
     greatest, least = reducer(xp, "maximum", "max"), reducer(xp, "minimum", "min")
     either, each = reducer(xp, "logical_or", "any"), reducer(xp, "logical_and", "all")
 
     def sum_(x: Array, *, dim: Dims, keepdim: bool) -> Array:
-        # The dtype keeps NumPy from widening small integers: the core has chosen already.
-        return add(x, dim, x.dtype, None, keepdim)
+        return total(x, dim, keepdim)
 
     def prod(x: Array, *, dim: Dims, keepdim: bool) -> Array:
         return multiply(x, dim, x.dtype, None, keepdim)
@@ -60,7 +81,7 @@ def _folds(xp: ArrayModule) -> Kernels:
         return each(x, dim, None, None, keepdim)
 
     def nansum(x: Array, *, dim: Dims, keepdim: bool) -> Array:
-        return sum_(xp.where(xp.isnan(x), x.dtype.type(0), x), dim=dim, keepdim=keepdim)
+        return total(xp.where(xp.isnan(x), x.dtype.type(0), x), dim, keepdim)
 
     real = ("bool", "integer", "floating", "reduced")
     return {
@@ -75,12 +96,11 @@ def _folds(xp: ArrayModule) -> Kernels:
 
 
 def _moments(xp: ArrayModule) -> Kernels:
-    add = xp.add.reduce
+    total = _adder(xp)
     greatest = reducer(xp, "maximum", "max")
 
     def mean(x: Array, *, dim: Dims, keepdim: bool) -> Array:
-        total = add(x, dim, x.dtype, None, keepdim)
-        return xp.true_divide(total, x.real.dtype.type(_count(x, dim)))
+        return total(x, dim, keepdim) / _count(x, dim)
 
     def var(x: Array, *, dim: Dims, correction: float = 1, keepdim: bool) -> Array:
         centred = x - mean(x, dim=dim, keepdim=True)
@@ -88,22 +108,21 @@ def _moments(xp: ArrayModule) -> Kernels:
             squares = xp.square(centred.real) + xp.square(centred.imag)
         else:
             squares = xp.multiply(centred, centred, out=centred) if x.ndim else centred * centred
-        total = add(squares, dim, squares.dtype, None, keepdim)
         freedom = max(_count(x, dim) - correction, 0)
-        return xp.true_divide(total, squares.dtype.type(freedom))
+        return total(squares, dim, keepdim) / freedom
 
     def std(x: Array, *, dim: Dims, correction: float = 1, keepdim: bool) -> Array:
         return xp.sqrt(var(x, dim=dim, correction=correction, keepdim=keepdim))
 
     def logsumexp(x: Array, *, dim: Dims, keepdim: bool) -> Array:
         if not _count(x, dim):
-            return xp.log(add(x, dim, x.dtype, None, keepdim))  # the logarithm of an empty sum
+            return xp.log(total(x, dim, keepdim))  # the logarithm of an empty sum
         top = greatest(x.real, dim, None, None, True)
         # Rows whose maximum is infinite are not shifted: inf - inf would make them NaN.
         top = xp.where(xp.isfinite(top), top, top.dtype.type(0))
-        total = xp.log(add(xp.exp(x - top), dim, x.dtype, None, True)) + top
-        kept = total.shape if keepdim else [n for d, n in enumerate(x.shape) if d not in dim]
-        return total.reshape(kept)
+        out = xp.log(total(xp.exp(x - top), dim, True)) + top
+        kept = out.shape if keepdim else [n for d, n in enumerate(x.shape) if d not in dim]
+        return out.reshape(kept)
 
     return {
         "mean": by_float(mean, complex=mean),

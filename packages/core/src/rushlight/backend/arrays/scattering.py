@@ -155,7 +155,7 @@ def _anywhere(xp: ArrayModule) -> Kernels:
             flat[index.reshape(-1)] = src.reshape(-1)
         return out
 
-    # Not `widened`: 16-bit sums of many addends are taken in float32, plain writes stay as they are.
+    # 16-bit sums of many addends are taken in float32; plain writes need no widening.
     return {"index_put": _widened_if_adding(index_put), "put": _widened_if_adding(put)}
 
 

@@ -11,10 +11,10 @@ import math
 
 import numpy as np
 
+from ._bessel import bessel_functions
 from ._chebyshev import ERF, ERFCINV, ERFCX, ERFINV, chebyshev
 from ._common import FLOAT32, Array, ArrayModule, Kernel, Kernels, in_double, widened
 from ._gamma import gamma_functions
-from ._bessel import bessel_functions
 from ._piecewise import piecewise
 
 _BLOCK = 1 << 13
@@ -34,7 +34,8 @@ _ERF_BOTTOM = (
 
 def special_function_kernels(xp: ArrayModule) -> Kernels:
     """Kernels of the special functions; polygamma, zeta, igamma and igammac among them."""
-    unary, others = error_functions(xp), {}
+    unary = error_functions(xp)
+    others: dict[str, Kernel] = {}
     for functions in (gamma_functions(xp), bessel_functions(xp)):
         unary |= functions.unary
         others |= functions.others

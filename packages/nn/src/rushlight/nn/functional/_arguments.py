@@ -38,9 +38,7 @@ def int_tuple(value: Ints, length: int, who: str, name: str) -> tuple[int, ...]:
     return items
 
 
-def stride_tuple(
-    stride: Ints | None, kernel: tuple[int, ...], who: str
-) -> tuple[int, ...]:
+def stride_tuple(stride: Ints | None, kernel: tuple[int, ...], who: str) -> tuple[int, ...]:
     """The stride of a pooling window, which is the window itself unless given."""
     if stride is None or (isinstance(stride, Sequence) and len(stride) == 0):
         return kernel

@@ -142,9 +142,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         )
     if weight.numel() != 1:
         if input.ndim == 0:
-            raise error(
-                RuntimeError, "prelu", "a zero-dim input takes a single slope", given=given
-            )
+            raise error(RuntimeError, "prelu", "a zero-dim input takes a single slope", given=given)
         channels = input.shape[1] if input.ndim > 1 else 1
         if channels != weight.numel():
             raise error(
@@ -200,9 +198,7 @@ def rrelu_(
     return rrelu(input, lower, upper, training, inplace=True)
 
 
-def threshold(
-    input: Tensor, threshold: float, value: float, inplace: bool = False
-) -> Tensor:
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """Replaces elements that do not exceed `threshold` by `value`.
 
     Example:

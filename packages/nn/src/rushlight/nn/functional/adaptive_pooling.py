@@ -139,8 +139,7 @@ def _adaptive_sizes(
     if len(items) != spatial:
         raise error(RuntimeError, who, f"output_size must be {spatial} ints", given=given)
     sizes = tuple(
-        size if item is None else item
-        for item, size in zip(items, input.shape[-spatial:])
+        size if item is None else item for item, size in zip(items, input.shape[-spatial:])
     )
     if min(sizes) < 0:
         raise error(
@@ -254,12 +253,8 @@ def _fractional_sizes(
     if output_size is not None:
         return int_tuple(output_size, spatial, who, "output_size")
     if output_ratio is None:
-        raise error(
-            ValueError, who, "requires specifying either an output_size or an output_ratio"
-        )
-    ratios = (
-        output_ratio if isinstance(output_ratio, tuple | list) else (output_ratio,) * spatial
-    )
+        raise error(ValueError, who, "requires specifying either an output_size or an output_ratio")
+    ratios = output_ratio if isinstance(output_ratio, tuple | list) else (output_ratio,) * spatial
     if not all(0 < ratio < 1 for ratio in ratios):
         raise error(
             ValueError,
@@ -295,9 +290,7 @@ def _fractional(
         samples = rushlight.rand((*lead, spatial), dtype=input.dtype, device=input.device)
     places = input.new_zeros((*lead,) + (1,) * (2 * spatial), dtype=rushlight.int64)
     for dim in range(spatial):
-        starts = _fractional_starts(
-            samples[..., order[dim]], extents[dim], sizes[dim], kernel[dim]
-        )
+        starts = _fractional_starts(samples[..., order[dim]], extents[dim], sizes[dim], kernel[dim])
         offsets = rushlight.arange(kernel[dim], device=input.device)
         # (N, C, 1.., size, 1.., kernel, 1..): row-major place within the volume.
         shape = [1] * (2 * spatial)

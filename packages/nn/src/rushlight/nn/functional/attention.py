@@ -64,9 +64,7 @@ def scaled_dot_product_attention(
     scores = rushlight.matmul(query * scale, key.transpose(-2, -1))
     if is_causal:
         length, size = scores.shape[-2:]
-        attn_mask = rushlight.ones(
-            (length, size), dtype=rushlight.bool, device=query.device
-        ).tril()
+        attn_mask = rushlight.ones((length, size), dtype=rushlight.bool, device=query.device).tril()
     if attn_mask is not None:
         scores = scores + _additive(attn_mask, scores.dtype)
     weights = dropout(_masked_softmax(scores), dropout_p)
@@ -130,9 +128,7 @@ def _check_attention(
             expected="query (*, L, E), key (*, S, E), value (*, S, Ev)",
         )
     if is_causal and attn_mask is not None:
-        raise error(
-            RuntimeError, who, "Explicit attn_mask should not be set when is_causal=True"
-        )
+        raise error(RuntimeError, who, "Explicit attn_mask should not be set when is_causal=True")
     if attn_mask is not None and attn_mask.dtype not in (rushlight.bool, query.dtype):
         raise error(
             RuntimeError,
@@ -361,9 +357,7 @@ def _merged(
     return wide.expand(-1, length, -1) if mask is None else mask + wide
 
 
-def _check_static(
-    static_k: Tensor | None, static_v: Tensor | None, heads: int, size: int
-) -> None:
+def _check_static(static_k: Tensor | None, static_v: Tensor | None, heads: int, size: int) -> None:
     for name, x in (("static_k", static_k), ("static_v", static_v)):
         if x is not None and (x.shape[0], x.shape[2]) != (heads, size):
             raise error(

@@ -128,9 +128,9 @@ def _nll(
         classes = log_probs.shape[1]
         rows = log_probs.movedim(1, -1).reshape(target.numel(), classes)
         flat = target.reshape(-1)
-    loss: Tensor = ops.nll_loss(
-        rows, flat, weight, reduction=reduction, ignore_index=ignore_index
-    )[0]
+    loss: Tensor = ops.nll_loss(rows, flat, weight, reduction=reduction, ignore_index=ignore_index)[
+        0
+    ]
     return loss.reshape(target.shape) if reduction == "none" else loss
 
 
@@ -180,9 +180,7 @@ def _soft_cross_entropy(
     return -terms.sum() / (input.numel() // classes) if classes else -terms.sum()
 
 
-def _check_class_targets(
-    who: str, input: Tensor, target: Tensor, weight: Tensor | None
-) -> None:
+def _check_class_targets(who: str, input: Tensor, target: Tensor, weight: Tensor | None) -> None:
     given = f"input of shape {shape_of(input)}, target of shape {shape_of(target)}"
     if input.ndim == 0:
         raise error(ValueError, who, "Expected input with at least 1 dimension", given=given)
@@ -239,14 +237,11 @@ def _check_probability_targets(
         raise error(
             RuntimeError,
             who,
-            f"Expected floating point type for target with class probabilities, got "
-            f"{target.dtype}",
+            f"Expected floating point type for target with class probabilities, got {target.dtype}",
             fix="give class numbers without the class dimension, or floating probabilities",
         )
     if ignore_index >= 0:
-        raise error(
-            RuntimeError, who, "ignore_index is not supported for floating point target"
-        )
+        raise error(RuntimeError, who, "ignore_index is not supported for floating point target")
     _check_class_weight(who, input, weight) if weight is not None else None
 
 
@@ -397,9 +392,7 @@ def _chunked_cross_entropy(
     return losses.sum() / factors.sum() if reduction == "mean" else losses.sum()
 
 
-def _chunk_size(
-    rows: int, classes: int, features: int, options: LinearCrossEntropyOptions
-) -> int:
+def _chunk_size(rows: int, classes: int, features: int, options: LinearCrossEntropyOptions) -> int:
     """Rows per piece: as asked for, or such that a piece's logits take no more than the input."""
     method = options.chunking_method
     if method is None:
@@ -476,9 +469,7 @@ def multilabel_soft_margin_loss(
         >>> rushlight.nn.functional.multilabel_soft_margin_loss(zeros, zeros)
         tensor(0.6931)
     """
-    reduction = resolve_reduction(
-        "multilabel_soft_margin_loss", reduction, size_average, reduce
-    )
+    reduction = resolve_reduction("multilabel_soft_margin_loss", reduction, size_average, reduce)
     loss = -(target * ops.logsigmoid(input) + (1 - target) * ops.logsigmoid(-input))
     if weight is not None:
         loss = loss * weight

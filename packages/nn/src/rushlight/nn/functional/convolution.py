@@ -376,9 +376,7 @@ def _check_groups(
     *,
     transposed: bool,
 ) -> None:
-    given = (
-        f"groups={groups}, input of shape {shape_of(input)}, weight of shape {shape_of(weight)}"
-    )
+    given = f"groups={groups}, input of shape {shape_of(input)}, weight of shape {shape_of(weight)}"
     if groups <= 0:
         raise error(RuntimeError, who, "non-positive groups is not supported", given=given)
     if weight.shape[0] < groups or weight.shape[0] % groups:
@@ -416,9 +414,7 @@ def _check_kernel_fits(
     paddings: tuple[int, ...],
     dilations: tuple[int, ...],
 ) -> None:
-    padded = [
-        size + 2 * amount for size, amount in zip(input.shape[-len(kernel) :], paddings)
-    ]
+    padded = [size + 2 * amount for size, amount in zip(input.shape[-len(kernel) :], paddings)]
     spans = [d * (k - 1) + 1 for d, k in zip(dilations, kernel)]
     if any(span > size for span, size in zip(spans, padded)):
         raise error(

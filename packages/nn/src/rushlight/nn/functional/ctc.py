@@ -134,9 +134,7 @@ def _forward_variables(emitted: Tensor, skips: Tensor, counts: Tensor) -> Tensor
     return rushlight.stack(alphas)
 
 
-def _backward_variables(
-    emitted: Tensor, skips: Tensor, times: Tensor, counts: Tensor
-) -> Tensor:
+def _backward_variables(emitted: Tensor, skips: Tensor, times: Tensor, counts: Tensor) -> Tensor:
     """Log probability of all paths from a state after a step to the end."""
     places = rushlight.arange(emitted.shape[2], device=emitted.device)
     ends = (places == 2 * counts.unsqueeze(1)) | (places == 2 * counts.unsqueeze(1) - 1)
@@ -150,9 +148,7 @@ def _backward_variables(
         if step + 1 < emitted.shape[0]:
             onward = beta + emitted[step + 1]
             skipped = _shifted(onward, -2).masked_fill(~skips_out, _IMPOSSIBLE)
-            beta = rushlight.logaddexp(
-                rushlight.logaddexp(onward, _shifted(onward, -1)), skipped
-            )
+            beta = rushlight.logaddexp(rushlight.logaddexp(onward, _shifted(onward, -1)), skipped)
         beta = rushlight.where((times - 1 == step).unsqueeze(1), final, beta)
         betas.append(beta)
     return rushlight.stack(betas[::-1])

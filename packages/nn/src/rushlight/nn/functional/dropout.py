@@ -16,9 +16,7 @@ from ._arguments import pointwise, shape_of
 _SELU_SATURATION = 1.7580993408473766
 
 
-def dropout(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Tensor:
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zeroes elements with probability `p` and scales the others by `1 / (1 - p)`.
 
     Args:
@@ -208,9 +206,7 @@ def _channel_shape(who: str, input: Tensor) -> tuple[int, ...]:
 
 def _check_probability(who: str, p: float) -> None:
     if not 0 <= p <= 1:
-        raise error(
-            ValueError, who, f"dropout probability has to be between 0 and 1, but got {p}"
-        )
+        raise error(ValueError, who, f"dropout probability has to be between 0 and 1, but got {p}")
 
 
 def _warn_about_dimensions(who: str, input: Tensor, usual: str) -> None:

@@ -178,9 +178,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
             )
         return tensor.new_zeros((*tensor.shape, num_classes))
     if num_classes == 0 or num_classes < -1:
-        raise error(
-            RuntimeError, "one_hot", f"num_classes should be positive, not {num_classes}"
-        )
+        raise error(RuntimeError, "one_hot", f"num_classes should be positive, not {num_classes}")
     if num_classes == -1:
         num_classes = int(tensor.max()) + 1
         # A negative class shows below, as in the ordinary case.

@@ -15,9 +15,7 @@ from ._arguments import shape_of
 from .resampling import cubic_weight
 
 
-def affine_grid(
-    theta: Tensor, size: Sequence[int], align_corners: bool | None = None
-) -> Tensor:
+def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
     """The places at which `grid_sample` applies affine maps to images.
 
     Args:
@@ -117,8 +115,7 @@ def grid_sample(
     input, grid = input.to(working), grid.to(working)
     # Coordinate 0 belongs to the last dimension.
     places = [
-        _unnormalized(grid[..., spatial - 1 - dim], sizes[dim], corners)
-        for dim in range(spatial)
+        _unnormalized(grid[..., spatial - 1 - dim], sizes[dim], corners) for dim in range(spatial)
     ]
     if mode == "bicubic":
         taps = [_cubic_taps(x) for x in places]
@@ -252,6 +249,4 @@ def _check_grid(input: Tensor, grid: Tensor, mode: str, padding_mode: str) -> No
             "(N, C, D, H, W) with grid (N, D_out, H_out, W_out, 3), nothing empty but N and C",
         )
     if mode == "bicubic" and input.ndim == 5:
-        raise error(
-            RuntimeError, who, "bicubic interpolation only supports 4D input", given=given
-        )
+        raise error(RuntimeError, who, "bicubic interpolation only supports 4D input", given=given)

@@ -58,9 +58,7 @@ def linear(
     return write_out(result, out, "linear")
 
 
-def bilinear(
-    input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None
-) -> Tensor:
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Applies a bilinear form for every output feature: `input1 @ weight[o] @ input2 + bias[o]`.
 
     Args:
@@ -87,19 +85,13 @@ def bilinear(
     rows, columns = input1.reshape(batch, in1), input2.reshape(batch, in2)
     # (B, in1) @ (in1, out * in2), then the dot products with input2.
     forms = rushlight.matmul(rows, weight.permute(1, 0, 2).reshape(in1, out_features * in2))
-    products = rushlight.matmul(
-        forms.reshape(batch, out_features, in2), columns.unsqueeze(-1)
-    )
+    products = rushlight.matmul(forms.reshape(batch, out_features, in2), columns.unsqueeze(-1))
     result = products.squeeze(-1).reshape((*lead, out_features))
     return result if bias is None else result + bias
 
 
-def _check_bilinear(
-    input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
-) -> None:
-    given = (
-        f"input1 {shape_of(input1)}, input2 {shape_of(input2)}, weight {shape_of(weight)}"
-    )
+def _check_bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    given = f"input1 {shape_of(input1)}, input2 {shape_of(input2)}, weight {shape_of(weight)}"
     if input1.shape[:-1] != input2.shape[:-1]:
         raise error(RuntimeError, "bilinear", "leading dimensions differ", given=given)
     if weight.ndim != 3 or (input1.shape[-1], input2.shape[-1]) != tuple(weight.shape[1:]):

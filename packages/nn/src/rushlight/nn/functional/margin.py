@@ -213,9 +213,7 @@ def _check_multi_margin(input: Tensor, target: Tensor, p: int, weight: Tensor | 
             given=given,
         )
     if target.dtype != rushlight.int64:
-        raise error(
-            RuntimeError, who, f"expected target of dtype int64 but found {target.dtype}"
-        )
+        raise error(RuntimeError, who, f"expected target of dtype int64 but found {target.dtype}")
     classes = input.shape[-1] if input.ndim else 1
     if weight is not None and weight.shape[0] != classes:
         raise error(
@@ -270,9 +268,7 @@ def multilabel_margin_loss(
     ):
         raise error(RuntimeError, who, "inconsistent target size", given=given)
     if target.dtype != rushlight.int64:
-        raise error(
-            RuntimeError, who, f"expected target of dtype int64 but found {target.dtype}"
-        )
+        raise error(RuntimeError, who, f"expected target of dtype int64 but found {target.dtype}")
     scores = input if input.ndim == 2 else input.reshape(1, -1)
     labels = target if input.ndim == 2 else target.reshape(1, -1)
     classes = scores.shape[1]

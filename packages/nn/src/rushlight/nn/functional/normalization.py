@@ -136,8 +136,7 @@ def instance_norm(
     batch, channels = input.shape[:2]
     # All samples' channels side by side are the channels of one big sample.
     copies = {
-        name: None if stat is None else stat.detach().repeat(batch)
-        for name, stat in stats.items()
+        name: None if stat is None else stat.detach().repeat(batch) for name, stat in stats.items()
     }
     out = ops.batch_norm(
         input.reshape((1, batch * channels, *input.shape[2:])),
@@ -375,9 +374,7 @@ def _check_normalized_shape(
     """The number of dimensions to normalise over."""
     shape = tuple(normalized_shape)
     if not shape:
-        raise error(
-            RuntimeError, who, "Expected normalized_shape to be at least 1-dimensional"
-        )
+        raise error(RuntimeError, who, "Expected normalized_shape to be at least 1-dimensional")
     for name, value in (("weight", weight), ("bias", bias)):
         if value is not None and tuple(value.shape) != shape:
             raise error(

@@ -46,7 +46,10 @@ def pad(
         return rushlight.constant_pad_nd(input, amounts, 0 if value is None else value)
     if value is not None and value != 0:
         raise error(
-            RuntimeError, "pad", f"Padding mode {mode!r} doesn't take in value argument", given=given
+            RuntimeError,
+            "pad",
+            f"Padding mode {mode!r} doesn't take in value argument",
+            given=given,
         )
     spatial = len(amounts) // 2
     if mode not in ("reflect", "replicate", "circular"):
@@ -64,9 +67,7 @@ def pad(
             given=given,
             expected="amounts for all but the first one or two dimensions",
         )
-    sides = [
-        (input.ndim - 1 - i, amounts[2 * i], amounts[2 * i + 1]) for i in range(spatial)
-    ]
+    sides = [(input.ndim - 1 - i, amounts[2 * i], amounts[2 * i + 1]) for i in range(spatial)]
     for dim, before, after in sides:
         _check_amounts(mode, input.shape[dim], before, after, given)
     for dim, before, after in sides:

@@ -232,17 +232,13 @@ def fold(
 class _Blocks:
     """The geometry of sliding blocks."""
 
-    def __init__(
-        self, who: str, kernel: Ints, dilation: Ints, padding: Ints, stride: Ints
-    ) -> None:
+    def __init__(self, who: str, kernel: Ints, dilation: Ints, padding: Ints, stride: Ints) -> None:
         self.who = who
         self.kernel = int_tuple(kernel, 2, who, "kernel_size")
         self.dilation = int_tuple(dilation, 2, who, "dilation")
         self.padding = int_tuple(padding, 2, who, "padding")
         self.stride = int_tuple(stride, 2, who, "stride")
-        check_positive(
-            who, kernel_size=self.kernel, dilation=self.dilation, stride=self.stride
-        )
+        check_positive(who, kernel_size=self.kernel, dilation=self.dilation, stride=self.stride)
         if min(self.padding) < 0:
             raise error(
                 RuntimeError, who, "padding should be non-negative", given=f"{self.padding}"

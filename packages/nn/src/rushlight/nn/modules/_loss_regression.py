@@ -185,6 +185,4 @@ class KLDivLoss(_Loss):
 def check_margin(who: str, margin: float) -> None:
     """Raises unless the margin of a triplet loss is positive."""
     if margin <= 0:
-        raise error(
-            ValueError, who, f"expected margin to be greater than 0, got {margin} instead"
-        )
+        raise error(ValueError, who, f"expected margin to be greater than 0, got {margin} instead")

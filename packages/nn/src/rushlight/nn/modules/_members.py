@@ -360,7 +360,7 @@ class ModuleMembers:
         if not isinstance(name, str):
             raise error(TypeError, who, f"{role} name should be a string, got {_described(name)}")
         if "." in name:
-            raise error(KeyError, who, f"{role} name can't contain \".\", got: {name}")
+            raise error(KeyError, who, f'{role} name can\'t contain ".", got: {name}')
         if name == "":
             raise error(KeyError, who, f'{role} name can\'t be empty string ""')
         if name not in members and hasattr(self, name):

@@ -176,7 +176,7 @@ class ModuleState(ModuleCalls):
         copies: list[Callable[[], None]] = []
         token = _pending.set(copies)
         try:
-            has_post_hooks = self._walk_state(state, "", strict, assign, found, problems)
+            has_post_hooks = self._walk_state(state, "", assign, found, problems)
         finally:
             _pending.reset(token)
         # Post-hooks may excuse missing and unexpected names, but want to see the values loaded.
@@ -193,7 +193,6 @@ class ModuleState(ModuleCalls):
         self,
         state: OrderedDict[str, Any],
         prefix: str,
-        strict: bool,
         assign: bool,
         found: _IncompatibleKeys,
         problems: list[str],
@@ -203,10 +202,10 @@ class ModuleState(ModuleCalls):
         local_metadata = dict({} if metadata is None else metadata.get(prefix[:-1], {}))
         if assign:
             local_metadata["assign_to_params_buffers"] = assign
+        # Names are always reported; whether they are an error is decided at the end.
         self._load_from_state_dict(
-            state, prefix, local_metadata, strict, found.missing_keys, found.unexpected_keys,
-            problems,
-        )  # fmt: skip
+            state, prefix, local_metadata, True, found.missing_keys, found.unexpected_keys, problems
+        )
         has_post_hooks = bool(self._load_state_dict_post_hooks)
         for name, module in self._modules.items():
             if module is None:
@@ -215,7 +214,7 @@ class ModuleState(ModuleCalls):
             part = OrderedDict((k, v) for k, v in state.items() if k.startswith(below))
             if metadata is not None:
                 part._metadata = metadata  # type: ignore[attr-defined]
-            has_post_hooks |= module._walk_state(part, below, strict, assign, found, problems)
+            has_post_hooks |= module._walk_state(part, below, assign, found, problems)
         return has_post_hooks
 
     def _run_load_post_hooks(self, found: _IncompatibleKeys) -> None:

@@ -34,9 +34,7 @@ def _position(index: Any, length: int, who: str) -> int:
 
 def _iterable(value: Any, who: str) -> list[Any]:
     if not isinstance(value, Iterable):
-        raise error(
-            TypeError, who, f"should be called with an iterable, but got {kind_of(value)}"
-        )
+        raise error(TypeError, who, f"should be called with an iterable, but got {kind_of(value)}")
     return list(value)
 
 
@@ -181,9 +179,7 @@ class Sequential(_Items):
     def insert(self, index: int, module: Module) -> Self:
         """Puts a module before position `index`."""
         if not isinstance(module, Module):
-            raise error(
-                AssertionError, "Sequential.insert", f"module should be of type: {Module}"
-            )
+            raise error(AssertionError, "Sequential.insert", f"module should be of type: {Module}")
         place = self._check_place(index)
         modules = list(self)
         self._replace_all([*modules[:place], module, *modules[place:]])

@@ -56,6 +56,7 @@ class Module(ModuleState):
         ...     def __init__(self):
         ...         super().__init__()
         ...         self.factor = rushlight.nn.Parameter(rushlight.tensor(2.0))
+        ...
         ...     def forward(self, x):
         ...         return self.factor * x
         >>> Scale()(rushlight.tensor([1.0, 3.0])).tolist()
@@ -258,9 +259,7 @@ class Module(ModuleState):
     def __repr__(self) -> str:
         extra = self.extra_repr()
         extra_lines = extra.split("\n") if extra else []
-        lines = [
-            f"({name}): {_indented(repr(module))}" for name, module in self._modules.items()
-        ]
+        lines = [f"({name}): {_indented(repr(module))}" for name, module in self._modules.items()]
         name = self._get_name()
         if len(extra_lines) == 1 and not lines:
             return f"{name}({extra_lines[0]})"

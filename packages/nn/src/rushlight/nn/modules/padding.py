@@ -78,7 +78,6 @@ class _ConstantPadNd(_PadNd):
         return f"padding={self.padding}, value={self.value}"
 
 
-
 class CircularPad1d(_CircularPadNd):
     """Pads the last dimension with the other end.
 

@@ -310,12 +310,6 @@ class _FractionalMaxPoolNd(Module):
     ) -> None:
         super().__init__()
         who = kind_of(self)
-        if (isinstance(kernel_size, int) and kernel_size <= 0) or (
-            isinstance(kernel_size, (tuple, list)) and not all(k > 0 for k in kernel_size)
-        ):
-            raise error(
-                ValueError, who, f"kernel_size must be greater than zero, but got {kernel_size}"
-            )
         if output_size is None and output_ratio is None:
             raise error(
                 ValueError,
