@@ -8,6 +8,7 @@ from rushlight.backend import ArrayDevice, Backend, Manifest
 from rushlight.backend.arrays import ACCEPTS_OUT, array_kernels
 
 from .kernels import cpu_kernels
+from .kernels._parallel import set_thread_count, thread_count
 
 
 def make_backend() -> Backend:
@@ -18,6 +19,7 @@ def make_backend() -> Backend:
         manifest=Manifest(host_memory=True, indexed=False, notes="NumPy kernels"),
         kernels=array_kernels(np),
         accepts_out=ACCEPTS_OUT,
+        threads=(thread_count, set_thread_count),
     )
     for name, kernel in cpu_kernels().items():
         backend.kernel(name)(kernel)

@@ -78,6 +78,8 @@ from ._size import Size as Size
 from ._tensor.printing import get_printoptions as get_printoptions
 from ._tensor.printing import set_printoptions as set_printoptions
 from ._tensor.tensor import Tensor as Tensor
+from .backend._registry import get_num_threads as get_num_threads
+from .backend._registry import set_num_threads as set_num_threads
 from .serialization import load as load
 from .serialization import save as save
 

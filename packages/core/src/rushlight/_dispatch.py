@@ -88,14 +88,22 @@ def unary_entry(op: Operator) -> Entry:
     return entry
 
 
-def binary_entry(op: Operator) -> Entry:
+def binary_entry(op: Operator, slow_entry: Entry | None = None) -> Entry:
     """Entry of an elementwise operator of two tensors, or a tensor and a number.
 
     Operands of one kind go straight to the kernel.  A kernel that refuses them is asked for the
     reason only then (`explained`), so a call that succeeds pays for no check.
+
+    Args:
+        op: The operator.
+        slow_entry: What takes all other calls; the operator's own by default.
     """
     index = op.index
     compares = op.compares
+    if slow_entry is None:
+
+        def slow_entry(x: Any, y: Any) -> Any:
+            return op.slow_entry(x, y)
 
     def entry(x: Any, y: Any) -> Any:
         if x.__class__ in PLAIN:
@@ -108,7 +116,7 @@ def binary_entry(op: Operator) -> Entry:
                     a = native_of(x)
                 if y.__class__ in PLAIN:
                     if y._k is not kind:
-                        return op.slow_entry(x, y)
+                        return slow_entry(x, y)
                     b = y._a
                     if b is None:
                         b = native_of(y)
@@ -118,7 +126,7 @@ def binary_entry(op: Operator) -> Entry:
                     elif state is NO_GRAD:
                         needs_x = needs_y = False
                     else:
-                        return op.slow_entry(x, y)
+                        return slow_entry(x, y)
                 elif y.__class__ in kind.numbers:
                     b = kind.scalars.get(y) if y else None
                     if b is None:
@@ -129,9 +137,9 @@ def binary_entry(op: Operator) -> Entry:
                     elif state is NO_GRAD:
                         needs_x = needs_y = False
                     else:
-                        return op.slow_entry(x, y)
+                        return slow_entry(x, y)
                 else:
-                    return op.slow_entry(x, y)
+                    return slow_entry(x, y)
                 try:
                     result = kernel(a, b)
                 except Exception as raised:
@@ -167,7 +175,7 @@ def binary_entry(op: Operator) -> Entry:
                     out._req = False
                     out._node = None
                 return out
-        return op.slow_entry(x, y)
+        return slow_entry(x, y)
 
     return entry
 
@@ -246,6 +254,8 @@ def overridden(function: Any, inputs: tuple[Any, ...], attributes: dict[str, Any
     for x in inputs:
         cls = x.__class__
         if cls not in PLAIN and cls not in PYTHON_NUMBERS and x is not None:
+            if getattr(cls, "is_level_tensor", False):
+                continue
             method = getattr(cls, "__rushlight_function__", None) or getattr(
                 cls, "__torch_function__", None
             )
@@ -346,6 +356,8 @@ def execute_kernel(
     kernel = kind.t[op.index]
     if kernel is None:
         if op.decomposition_rule is None:
+            if op.meta_rule is not None:
+                op.meta_rule(*inputs, **attributes)  # knows better words, if the operands are bad
             raise missing_kernel(op, kind)
         return without_recording(op.decomposition_rule, inputs, attributes)
     if not kind.infers and op.meta_rule is not None:

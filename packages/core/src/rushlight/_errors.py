@@ -12,6 +12,10 @@ from typing import Any, TypeVar
 E = TypeVar("E", bound=Exception)
 
 
+class LinAlgError(RuntimeError):
+    """A matrix that a factorization cannot take, as `torch.linalg.LinAlgError`."""
+
+
 class Explained(Exception):
     """Mixin of the errors that `error` builds; `str()` lays out the parts."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._device import device as Device
 from ._errors import error
+from ._modes import STATE
 
 if TYPE_CHECKING:
     from ._tensor.tensor import Tensor
@@ -51,6 +52,13 @@ class Generator:
 
         This is what a random operator calls, once, with `rushlight._philox.blocks`.
         """
+        recorder = STATE.get().recorder
+        if recorder is not None:
+            return recorder.reserve(self, blocks)  # type: ignore[no-any-return]
+        return self.take(blocks)
+
+    def take(self, blocks: int) -> tuple[int, int]:
+        """`reserve`, whether a capture listens or not."""
         with self._lock:
             offset = self._offset
             self._offset = offset + blocks & _LONG

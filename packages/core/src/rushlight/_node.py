@@ -6,9 +6,12 @@ that node has several results, to the tensor itself if it is a leaf, or nowhere 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
+
+from ._hooks import RemovableHandle, add_hook
 
 if TYPE_CHECKING:
     from ._operator import Operator
@@ -70,11 +73,11 @@ class Node:
 
     def register_hook(self, fn: Callable[..., Any]) -> RemovableHandle:
         """Calls `fn(grad_inputs, grad_outputs)` after the node has run; may replace the first."""
-        return RemovableHandle(self.extras().setdefault("posthooks", {}), fn)
+        return add_hook(self.extras().setdefault("posthooks", OrderedDict()), fn)
 
     def register_prehook(self, fn: Callable[..., Any]) -> RemovableHandle:
         """Calls `fn(grad_outputs)` before the node runs; may replace them."""
-        return RemovableHandle(self.extras().setdefault("prehooks", {}), fn)
+        return add_hook(self.extras().setdefault("prehooks", OrderedDict()), fn)
 
     def __repr__(self) -> str:
         return f"<{self.op.backward_name} object at {id(self):#x}>"
@@ -117,27 +120,3 @@ def _public_edge(edge: Any) -> tuple[Any, int]:
     if edge.__class__ is Port:
         return edge.node, edge.index
     return AccumulateGrad(edge), 0
-
-
-class RemovableHandle:
-    """Removes a hook: `handle.remove()`, or at the end of a `with` block."""
-
-    _numbers = count()
-
-    def __init__(self, hooks: dict[int, Any], hook: Any, *, first: bool = False) -> None:
-        self.id = next(self._numbers)
-        self._hooks = hooks
-        hooks[self.id] = hook
-        if first:
-            others = {key: hooks.pop(key) for key in list(hooks) if key != self.id}
-            hooks.update(others)
-
-    def remove(self) -> None:
-        """Takes the hook away; a second call does nothing."""
-        self._hooks.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self.remove()

@@ -8,8 +8,8 @@
     def _(g, *, out, dim): ...
 
 A vjp rule says what it needs by the names of its parameters, and that is what a recorded call
-keeps: names of inputs, `out` or `outs`, attributes, `<input>_shape`, `<input>_dtype`, and `needs`
-(which inputs want a gradient).
+keeps: names of inputs, `out` or `outs` (or one of several results: `out0`, `out1`, ...),
+attributes, `<input>_shape`, `<input>_dtype`, and `needs` (which inputs want a gradient).
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from . import _dispatch
-from ._dtypes import Category, DType, promote_types
+from ._config import settings
+from ._device import device
+from ._dtypes import Category, DType, bool_, int64, promote_types
 from ._errors import error
 from ._node import Node
 from ._saving import Keeps, keeper, unpack
@@ -39,6 +41,8 @@ class Operator:
 
     Attributes:
         name, schema, index: Identity; the index is the place in every kernel list.
+        check_rule: Refuses operands before promotion; asked only where operands are not of one
+            kind with a kernel.
         meta_rule: Shapes and dtypes of the results, as `Spec`; raises the input errors.
         decomposition_rule: The operation in terms of other operators, None for a primitive.
         vjp_rule, jvp_rule, batching_rule: Derivatives and `vmap`.
@@ -51,6 +55,7 @@ class Operator:
         compares: The result is bool.
         writes: The operator is `copy_`.
         is_random: Draws random numbers; `vmap` asks how.
+        to_real: Of a complex operand the result is real.
         kept: Its decomposition moves data itself, so a capture keeps the operator.
         public: The public function of the operator, which overrides are told.
         function: A plain Python callable for use by layers below the operator families.
@@ -68,6 +73,7 @@ class Operator:
         writes: bool = False,
         is_random: bool = False,
         kept: bool = False,
+        to_real: bool = False,
     ) -> None:
         self.schema = schema
         self.name = schema.name
@@ -80,7 +86,9 @@ class Operator:
         self.writes = writes
         self.is_random = is_random
         self.kept = kept
+        self.to_real = to_real
         self.is_elementwise = kind in ("unary", "binary", "elementwise")
+        self.check_rule: Callable[..., Any] | None = None
         self.meta_rule: Callable[..., Any] | None = None
         self.decomposition_rule: Callable[..., Any] | None = None
         self.vjp_rule: VjpRule | None = None
@@ -122,6 +130,11 @@ class Operator:
         return operators.__getitem__, (self.name,)
 
     # -- rules ---------------------------------------------------------------------------
+
+    def check(self, rule: F) -> F:
+        """Sets the check of an elementwise operator's operands as they are given."""
+        self.check_rule = rule
+        return rule
 
     def meta(self, rule: F) -> F:
         """Sets the meta function."""
@@ -197,9 +210,11 @@ class Operator:
             answer = _dispatch.overridden(self.public or self, inputs, attributes)
             if answer is not NotImplemented:
                 return answer
+        if self.check_rule is not None:
+            self.check_rule(*inputs)
         inputs = promoted(self, inputs)
         if state is _dispatch.GRAD or state is _dispatch.NO_GRAD:
-            if all(x.__class__ in _dispatch.PLAIN for x in inputs):
+            if all(x.__class__ in _dispatch.PLAIN or x is None for x in inputs):
                 return _dispatch.run(self, inputs, attributes, state.grad)
         return _dispatch.slow(self, inputs, attributes)
 
@@ -207,7 +222,7 @@ class Operator:
         shape = broadcast_shapes(self.name, *(x.shape for x in inputs))
         dtype = inputs[-1].dtype
         if self.compares:
-            dtype = _dispatch.from_numpy_dtype(_BOOL)
+            dtype = bool_
         elif self.name == "abs":
             dtype = dtype.to_real()
         return _dispatch.Spec(shape, dtype)
@@ -236,11 +251,6 @@ class Operator:
             x._node, x._req = None, False
 
 
-import numpy as _np  # noqa: E402  (one constant)
-
-_BOOL = _np.dtype(bool)
-
-
 class VjpRule:
     """What the engine calls: `rule(node, g)` gives one gradient or None per edge."""
 
@@ -264,6 +274,8 @@ class VjpRule:
             return ("inputs" if schema.inputs[place].is_list else "input", place)
         if name in ("out", "outs"):
             return (name,)
+        if name.startswith("out") and name[3:].isdigit():
+            return ("result", int(name[3:]))
         stem, _, suffix = name.rpartition("_")
         if stem in self.inputs and suffix in ("shape", "dtype", "shapes", "device"):
             return (suffix, self.inputs.index(stem))
@@ -271,8 +283,8 @@ class VjpRule:
             ValueError,
             self.op.name,
             f"its vjp rule asks for {name!r}",
-            expected="g, needs, out, outs, an attribute, or INPUT, INPUT_shape, INPUT_dtype of "
-            + ", ".join(self.inputs),
+            expected="g, needs, out, outs, out0 (out1, ...), an attribute, or INPUT, INPUT_shape, "
+            "INPUT_dtype of " + ", ".join(self.inputs),
         )
 
     def keeps_names(self, names: set[str]) -> Keeps | None:
@@ -298,7 +310,11 @@ class VjpRule:
 
 
 def _parameters(rule: Callable[..., Any]) -> list[str]:
-    return list(inspect.signature(rule).parameters)[1:]
+    """Parameter names but for the first; `inspect.signature` would take 10 us a rule at import."""
+    code = getattr(rule, "__code__", None)
+    if code is None:
+        return list(inspect.signature(rule).parameters)[1:]
+    return list(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
 
 
 class FormulaRule(VjpRule):
@@ -432,8 +448,6 @@ def result_type(*operands: Any) -> DType:
         rushlight.int8
     """
     from ._config import settings
-    from ._dtypes import bool_, int64
-
     ranks: list[DType | None] = [None, None, None]
     for x in operands:
         if isinstance(x, Tensor):
@@ -487,9 +501,9 @@ def promoted(op: Operator, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     `op.promotes` says how: "default"; "float" (integers become the default float); "compare" (the
     result is bool); "complex_to_real"; "none" (operands stay as they are).
     """
-    from ._config import settings
-
     for x in inputs:
+        if x is None:
+            continue
         if not isinstance(x, (Tensor, bool, int, float, complex)) and not hasattr(x, "dtype"):
             raise error(
                 TypeError,
@@ -501,7 +515,7 @@ def promoted(op: Operator, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     tensors = [x for x in inputs if isinstance(x, Tensor)]
     if op.promotes == "none" and len(tensors) == len(inputs):
         return inputs
-    dtype = result_type(*inputs)
+    dtype = result_type(*[x for x in inputs if x is not None])
     if op.promotes == "float" and dtype.category < Category.FLOATING:
         dtype = settings.default_dtype
     place = _common_device(op, tensors)
@@ -509,7 +523,9 @@ def promoted(op: Operator, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     kind = _dispatch.kind_of(place, dtype)
     result = []
     for x in inputs:
-        if not isinstance(x, Tensor):
+        if x is None:
+            result.append(None)
+        elif not isinstance(x, Tensor):
             result.append(number_tensor(kind, x))
         elif x._k is not kind:
             result.append(to_kind(x, kind))
@@ -535,7 +551,7 @@ def _common_device(op: Operator, tensors: list[Tensor]) -> Any:
         if not places:
             places = {tensors[0]._k.device}
     if not places:
-        return _dispatch.kind_of.__globals__["device"]("cpu")
+        return settings.default_device or device("cpu")
     return places.pop()
 
 

@@ -38,7 +38,7 @@ class SavedResult:
         made._storage = self.storage
         made._strides = None if self.native is not None else contiguous_strides(self.shape)
         made._offset = 0
-        if self.kind.dtype.is_inexact:
+        if self.kind.dtype.is_inexact and self.index not in node.op.constant_outputs:
             made._req = True
             made._node = node if node.extra is None else _port(node, self.index)
         return made
@@ -90,7 +90,8 @@ def keep(node: Node, keeps: Keeps, inputs: tuple[Any, ...], outputs: Any) -> Non
     Args:
         node: The node.
         keeps: One item per place of the operator's layout: None, or a tuple that says what to
-            keep: ("input", i), ("inputs", i), ("out",), ("outs",), ("shape", i), ("dtype", i).
+            keep: ("input", i), ("inputs", i), ("out",), ("outs",), ("result", i), ("shape", i),
+            ("dtype", i).
         inputs: The call's flat inputs.
         outputs: The call's result or results.
     """
@@ -113,6 +114,14 @@ def keep(node: Node, keeps: Keeps, inputs: tuple[Any, ...], outputs: Any) -> Non
                 version = value.storage.version
                 if hooks is not None:
                     value, version = Packed(outputs, hooks), 0
+            elif form == "result":
+                value = saved_result(outputs[what[1]], what[1])
+                version = value.storage.version
+                if hooks is not None:
+                    value, version = Packed(outputs[what[1]], hooks), 0
+            elif form == "result":
+                value = saved_result(outputs[what[1]], what[1])
+                version = value.storage.version
             elif form == "shape":
                 value = tuple(inputs[what[1]].shape)
             elif form == "dtype":

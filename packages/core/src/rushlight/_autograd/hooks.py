@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 from .._errors import error
+from .._hooks import RemovableHandle, add_hook
 from .._modes import State
-from .._node import Node, Port, RemovableHandle
+from .._node import Node, Port
 from .._tensor.tensor import Tensor
 from .engine import backward as run_backward
 from .grad_modes import _Mode
@@ -59,9 +61,9 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Any]) -> RemovableHandl
     _check_requires_grad(self, "register_hook")
     node, index = _node_and_index(self)
     if node is None:
-        return RemovableHandle(self.__dict__.setdefault("_tensor_hooks", {}), hook)
-    hooks = node.extras().setdefault("tensor_hooks", {}).setdefault(index, {})
-    return RemovableHandle(hooks, hook)
+        return add_hook(self.__dict__.setdefault("_tensor_hooks", OrderedDict()), hook)
+    hooks = node.extras().setdefault("tensor_hooks", {}).setdefault(index, OrderedDict())
+    return add_hook(hooks, hook)
 
 
 def register_post_accumulate_grad_hook(
@@ -79,7 +81,7 @@ def register_post_accumulate_grad_hook(
             "register_post_accumulate_grad_hook",
             "post accumulate grad hooks cannot be registered on non-leaf tensors",
         )
-    return RemovableHandle(self.__dict__.setdefault("_post_accumulate_hooks", {}), hook)
+    return add_hook(self.__dict__.setdefault("_post_accumulate_hooks", OrderedDict()), hook)
 
 
 def retain_grad(self: Tensor) -> None:

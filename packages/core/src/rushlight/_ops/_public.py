@@ -88,7 +88,7 @@ def public(
             for each in names if methods is True else methods:
                 method(each, plain)
         if inplace:
-            writing = inplace_form(plain, names[0], op)
+            writing = inplace_form(plain, names[0])
             for each in names:
                 if methods:
                     method(each + "_", writing)
@@ -215,21 +215,15 @@ def resize(x: Tensor, shape: tuple[int, ...]) -> None:
 # -- in-place -------------------------------------------------------------------------------
 
 
-def inplace_form(plain: Callable[..., Any], name: str, op: Operator | None = None) -> Any:
+def inplace_form(plain: Callable[..., Any], name: str) -> Any:
     """The form of a function that writes its result into its first argument."""
-    fast = None if op is None or not op.is_elementwise else op.index
 
     @functools.wraps(plain)
     def writing(input: Tensor, *arguments: Any, **keywords: Any) -> Tensor:
-        if fast is not None and not keywords and _write_directly(fast, input, arguments):
-            return input
         result = plain(input, *arguments, **keywords)
         return assign(name + "_", input, result)
 
-    writing.__name__ = name + "_"
-    writing.__qualname__ = name + "_"
-    writing.__doc__ = f"In-place version of `{name}`: writes the result into `input`."
-    return writing
+    return _named(writing, name)
 
 
 def assign(who: str, x: Tensor, result: Tensor) -> Tensor:
@@ -256,36 +250,91 @@ def assign(who: str, x: Tensor, result: Tensor) -> Tensor:
     return _dispatch.write(x, result)
 
 
-def _write_directly(index: int, x: Any, others: tuple[Any, ...]) -> bool:
-    """Lets the kernel write into the operand itself, where nothing is recorded and no other
-    operand lies in the same memory; says whether it did."""
-    state = _dispatch.STATE.get()
-    if x.__class__ not in PLAIN or state.recorder is not None or state.interpreters:
-        return False
-    kind = x._k
-    kernel = None if kind.is_meta else kind.outs[index]
-    if kernel is None or not (state is _dispatch.NO_GRAD or state is _dispatch.GRAD):
-        return False
-    if state.grad and (x.requires_grad or x._view is not None):
-        return False
-    natives = [native_of(x)]
-    for y in others:
-        if y.__class__ in PLAIN:
-            shared = y is not x and y._storage is not None and y._storage is x._storage
-            if y._k is not kind or shared or (state.grad and y.requires_grad):
-                return False
-            natives.append(native_of(y))
-        elif y.__class__ in kind.numbers:
-            natives.append(kind.scalar(y))
-        else:
-            return False
-    _dispatch.check_writable(x)
-    try:
-        kernel(*natives, out=natives[0])
-    except ValueError:
-        return False  # shapes that do not fit: the way of checks and messages
-    storage_of(x).version += 1
-    return True
+def inplace_unary(op: Operator, plain: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The in-place form of an elementwise operator of one tensor."""
+    index = op.index
+
+    def writing(input: Tensor) -> Tensor:
+        if input.__class__ in PLAIN:
+            kind = input._k
+            state = _dispatch.STATE.get()
+            if state is _dispatch.NO_GRAD or (
+                state is _dispatch.GRAD and not input._req and input._view is None
+            ):
+                kernel = None if kind.is_meta else kind.outs[index]
+                if kernel is not None:
+                    native = _own_memory(input)
+                    kernel(native, out=native)
+                    input._storage.version += 1  # type: ignore[union-attr]
+                    return input
+        return assign(name + "_", input, plain(input))
+
+    return _named(writing, name)
+
+
+def inplace_binary(op: Operator, plain: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The in-place form of an elementwise operator of two tensors, or a tensor and a number.
+
+    Where nothing is recorded and the second operand lies elsewhere, the kernel writes into the
+    first operand itself.
+    """
+    index = op.index
+
+    def writing(input: Tensor, other: Any) -> Tensor:
+        if input.__class__ in PLAIN:
+            kind = input._k
+            state = _dispatch.STATE.get()
+            if state is _dispatch.NO_GRAD or (
+                state is _dispatch.GRAD and not input._req and input._view is None
+            ):
+                kernel = None if kind.is_meta else kind.outs[index]
+                native = None if kernel is None else _partner(input, other, kind, state.grad)
+                if native is not None:
+                    target = _own_memory(input)
+                    try:
+                        kernel(target, native, out=target)  # type: ignore[misc]
+                    except (ValueError, TypeError):
+                        pass  # shapes or dtypes that do not fit: the way of checks and messages
+                    else:
+                        input._storage.version += 1  # type: ignore[union-attr]
+                        return input
+        return assign(name + "_", input, plain(input, other))
+
+    return _named(writing, name)
+
+
+def _partner(x: Tensor, y: Any, kind: Any, grad: bool) -> Any:
+    """The native array of a second operand that may be read while `x` is written, else None."""
+    if y.__class__ in PLAIN:
+        if y._k is not kind or (grad and (y._req or y._view is not None)):
+            return None
+        storage = y._storage
+        if storage is not None and storage is x._storage and y is not x:
+            return None
+        native = y._a
+        return native_of(y) if native is None else native
+    if y.__class__ in kind.numbers:
+        found = kind.scalars.get(y) if y else None
+        return kind.scalar(y) if found is None else found
+    return None
+
+
+def _own_memory(x: Tensor) -> Any:
+    """The native array of a tensor that is about to be written."""
+    if x._storage is None:
+        storage_of(x)
+    elif x._strides is not None:
+        # A kernel's result has no gaps and no overlaps; only other strides need a look.
+        _dispatch.check_writable(x)
+    native = x._a
+    return native_of(x) if native is None else native
+
+
+def _named(writing: Any, name: str) -> Any:
+    writing.__name__ = writing.__qualname__ = name + "_"
+    writing.__doc__ = f"In-place version of `{name}`: writes the result into `input`."
+    writing.__module__ = "rushlight"
+    return writing
 
 
 __all__ = ["METHODS", "NO_ATTRIBUTES", "PUBLIC", "assign", "export", "into", "method", "public"]

@@ -1,283 +1,306 @@
-"""Elementwise arithmetic: one row per operator, kernel names equal operator names."""
+"""What elementwise families share: public forms of an operator, and pieces of derivative rules."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from .._dtypes import Category
+from .. import _dispatch
 from .._errors import error
-from .._operator import Operator, binary, operators, unary
+from .._operator import Operator, number_tensor, operators
 from .._tensor.tensor import Tensor
-from ._public import export, inplace_form, into, method
+from ._public import export, inplace_binary, inplace_form, inplace_unary, into, method
 
 Formula = Callable[..., Any]
+_NUMBERS = (bool, int, float, complex)
 
 
-def _conj(y: Any) -> Any:
+# -- pieces of derivative rules ---------------------------------------------------------------
+
+
+def conj(y: Any) -> Any:
     """The conjugate; of a real tensor or a number, itself."""
-    return operators["conj"](y) if isinstance(y, Tensor) and y._k.is_complex else y
+    if isinstance(y, Tensor):
+        return operators["conj"](y) if y._k.is_complex else y
+    return y.conjugate() if y.__class__ is complex else y
+
+
+def scalar_like(x: Tensor, value: Any) -> Tensor:
+    """A number as a 0-d tensor of another tensor's kind."""
+    return number_tensor(x._k, value)
+
+
+def choose(condition: Tensor, x: Any, y: Any) -> Any:
+    """`where`, for tensors of one kind or numbers that join them."""
+    if not isinstance(x, Tensor):
+        x = scalar_like(y, x)
+    elif not isinstance(y, Tensor):
+        y = scalar_like(x, y)
+    return operators["where"](condition, x, y)
+
+
+def masked(g: Tensor, gone: Tensor) -> Tensor:
+    """A gradient with zeros where `gone` holds, even in place of a NaN."""
+    return operators["where"](gone, scalar_like(g, 0), g)  # type: ignore[no-any-return]
+
+
+def kept(g: Tensor, here: Tensor) -> Tensor:
+    """A gradient with zeros where `here` does not hold."""
+    return operators["where"](here, g, scalar_like(g, 0))  # type: ignore[no-any-return]
+
+
+def no_derivative(who: str, name: str) -> Formula:
+    """A formula for a derivative that has no closed form: it says so when it is asked for."""
+
+    def formula(g: Any) -> Any:
+        raise error(
+            NotImplementedError,
+            who,
+            f"the derivative for '{name}' is not implemented",
+            fix=f"detach() the argument '{name}' if its gradient is not needed",
+        )
+
+    return formula
+
+
+# -- arguments --------------------------------------------------------------------------------
+
+
+def overrides(value: Any) -> bool:
+    """Whether an object answers for itself when it is given to an operator."""
+    cls = type(value)
+    return hasattr(cls, "__rushlight_function__") or hasattr(cls, "__torch_function__")
+
+
+def require_tensor(who: str, name: str, value: Any) -> None:
+    """Raises unless an argument is a tensor.
+
+    Raises:
+        TypeError: It is not.
+    """
+    if not isinstance(value, Tensor) and not overrides(value):
+        raise error(
+            TypeError,
+            who,
+            f"argument '{name}' must be Tensor, not {type(value).__name__}",
+            fix="make one with rushlight.tensor(...)" if isinstance(value, _NUMBERS) else None,
+        )
+
+
+def require_operand(who: str, name: str, value: Any) -> None:
+    """Raises unless an argument is a tensor or a number.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    if not joins(value):
+        raise error(
+            TypeError,
+            who,
+            f"argument '{name}' must be Tensor or Number, not {type(value).__name__}",
+        )
+
+
+def joins(value: Any) -> bool:
+    """Whether a value may be an operand: a tensor, a number, or an object that overrides."""
+    if isinstance(value, (Tensor, *_NUMBERS)):
+        return True
+    return overrides(value) or (hasattr(value, "dtype") and getattr(value, "shape", 0) == ())
+
+
+def is_integral(value: Any) -> bool:
+    """Whether an operand is a bool or an integer."""
+    if isinstance(value, Tensor):
+        return not value._k.dtype.is_inexact
+    return isinstance(value, (bool, int))
+
+
+def is_complex(value: Any) -> bool:
+    """Whether an operand is complex."""
+    return value._k.is_complex if isinstance(value, Tensor) else isinstance(value, complex)
+
+
+# -- forms ------------------------------------------------------------------------------------
 
 
 def public_unary(
-    op: Operator, doc: str, *, namespace: str = "", aliases: tuple[str, ...] = ()
-) -> None:
-    """Gives a unary operator its function, method, in-place and `out=` forms."""
+    op: Operator,
+    doc: str,
+    *,
+    name: str | None = None,
+    namespace: str = "",
+    aliases: tuple[str, ...] = (),
+    inplace: bool = True,
+    methods: bool = True,
+) -> Callable[..., Any]:
+    """Gives an operator of one tensor its function, method, in-place and `out=` forms."""
     entry = op.entry
+    name = name or op.name
 
     def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         if not isinstance(input, Tensor):
-            raise error(
-                TypeError,
-                op.name,
-                f"argument 'input' must be Tensor, not {type(input).__name__}",
-            )
+            require_tensor(name, "input", input)
         result: Tensor = entry(input)
-        return result if out is None else into(op.name, result, out)  # type: ignore[no-any-return]
+        return result if out is None else into(name, result, out)  # type: ignore[no-any-return]
 
     def as_method(self: Tensor) -> Tensor:
         return entry(self)  # type: ignore[no-any-return]
 
-    function.__name__ = function.__qualname__ = as_method.__name__ = op.name
-    function.__doc__ = as_method.__doc__ = doc
-    function.__module__ = "rushlight"
-    op.public = function
-    writing = inplace_form(as_method, op.name, op)
-    for each in (op.name, *aliases):
+    _describe(function, name, f"{doc}\n\nArgs:\n    input: A tensor.\n    out: Receives the result.")
+    _describe(as_method, name, doc)
+    op.public = op.public or function
+    writing = inplace_unary(op, as_method, name) if inplace else None
+    for each in (name, *aliases):
         export(each, function, namespace)
-        if namespace == "":
+        if methods:
             method(each, as_method)
-            export(each + "_", writing, namespace)
+        if writing is not None and namespace == "":
+            export(each + "_", writing)
             method(each + "_", writing)
+    return function
 
 
 def public_binary(
-    op: Operator, doc: str, *, inplace: bool = True, aliases: tuple[str, ...] = ()
-) -> None:
-    """Gives a binary operator its function, method, in-place and `out=` forms."""
-    entry = op.entry
+    op: Operator,
+    doc: str,
+    *,
+    name: str | None = None,
+    namespace: str = "",
+    aliases: tuple[str, ...] = (),
+    inplace: bool = True,
+    methods: bool = True,
+    scalar_first: bool = False,
+    tensors_only: bool = False,
+    parameters: tuple[str, str] = ("input", "other"),
+) -> Callable[..., Any]:
+    """Gives an operator of two tensors its function, method, in-place and `out=` forms.
 
-    def function(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    Args:
+        op: The operator.
+        doc: What it does, in one sentence.
+        name: Public name; the operator's own by default.
+        namespace: See `public`.
+        aliases: Further names for all forms.
+        inplace: Also makes the method `name_`.
+        methods: Also makes the method.
+        scalar_first: The first operand may be a number.
+        tensors_only: The second operand must be a tensor.
+        parameters: Names of the two operands.
+    """
+    entry = op.entry
+    name = name or op.name
+    first, second = parameters
+
+    def function(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+        if not isinstance(input, Tensor):
+            if scalar_first and isinstance(other, Tensor):
+                require_operand(name, first, input)
+            else:
+                require_tensor(name, first, input)
+        if not isinstance(other, Tensor):
+            (require_tensor if tensors_only else require_operand)(name, second, other)
         result: Tensor = entry(input, other)
-        return result if out is None else into(op.name, result, out)  # type: ignore[no-any-return]
+        return result if out is None else into(name, result, out)  # type: ignore[no-any-return]
 
     def as_method(self: Tensor, other: Any) -> Tensor:
+        if not isinstance(other, Tensor):
+            (require_tensor if tensors_only else require_operand)(name, second, other)
         return entry(self, other)  # type: ignore[no-any-return]
 
-    function.__name__ = function.__qualname__ = as_method.__name__ = op.name
-    function.__doc__ = as_method.__doc__ = doc
-    function.__module__ = "rushlight"
-    op.public = function
-    writing = inplace_form(as_method, op.name, op)
-    for each in (op.name, *aliases):
-        export(each, function)
-        method(each, as_method)
-        if inplace:
+    exposed: Callable[..., Any] = function
+    if parameters != ("input", "other"):
+        exposed = _renamed(function, parameters)
+    arguments = f"\n\nArgs:\n    {first}: A tensor.\n    {second}: A tensor, or a number."
+    _describe(exposed, name, f"{doc}{arguments}\n    out: Receives the result.")
+    _describe(as_method, name, doc)
+    op.public = op.public or exposed
+    writing = inplace_binary(op, as_method, name) if inplace and methods else None
+    for each in (name, *aliases):
+        export(each, exposed, namespace)
+        if methods:
+            method(each, as_method)
+        if writing is not None:
             method(each + "_", writing)
+    return exposed
 
 
-def operator_method(name: str, op: Operator, *, reflected: bool = False) -> None:
-    """Makes an operator a Python operator.
+def _renamed(function: Callable[..., Any], names: tuple[str, str]) -> Callable[..., Any]:
+    """A function of (input, other) that takes its operands under other names too."""
 
-    The entry itself is the method: a frame less on the hottest call of all.  It returns
-    `NotImplemented` for an operand that brings its own reflected method.
+    def renamed(*arguments: Any, out: Tensor | None = None, **keywords: Any) -> Any:
+        operands = list(arguments)
+        for name in names[len(operands) :]:
+            if name not in keywords:
+                raise error(TypeError, function.__name__, f"missing required argument '{name}'")
+            operands.append(keywords.pop(name))
+        if keywords:
+            raise error(
+                TypeError,
+                function.__name__,
+                f"got an unexpected keyword argument '{next(iter(keywords))}'",
+                expected=", ".join(names),
+            )
+        return function(*operands, out=out)
+
+    return renamed
+
+
+def _describe(function: Any, name: str, doc: str) -> None:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    function.__module__ = "rushlight"
+
+
+# -- Python's operators -----------------------------------------------------------------------
+
+
+def python_entry(op: Operator) -> Callable[[Any, Any], Any]:
+    """An operator's entry as a Python operator.
+
+    For an operand that is neither tensor nor number it answers `NotImplemented`, so that Python
+    asks the other side.
     """
-    entry = op.entry
-    method(f"__{name}__", entry)
+
+    def slow(x: Any, y: Any) -> Any:
+        return op.slow_entry(x, y) if joins(y) else NotImplemented
+
+    return _dispatch.binary_entry(op, slow)
+
+
+def reflected_entry(op: Operator) -> Callable[[Any, Any], Any]:
+    """The same with the operands swapped, for `2 - x`."""
+
+    def swapped(self: Tensor, other: Any) -> Any:
+        return op.slow_entry(other, self) if joins(other) else NotImplemented
+
+    return swapped
+
+
+def operator_method(
+    name: str, op: Operator, *, reflected: bool = False, inplace: bool = False
+) -> None:
+    """Makes an operator a Python operator: `__add__`, `__radd__` and `__iadd__`.
+
+    An entry of its own is the method itself, a frame less on the hottest call of all.
+    """
+    method(f"__{name}__", python_entry(op))
     if reflected:
-        method(f"__r{name}__", lambda self, other: entry(other, self))
+        method(f"__r{name}__", reflected_entry(op))
+    if inplace:
+        method(f"__i{name}__", inplace_operator(op.name, inplace_binary(op, op.entry, op.name)))
 
 
-def power_rule_x(g: Any, x: Any, y: Any) -> Any:
-    """Derivative of x**y by x; 0 where y is 0, also at x = 0."""
-    where = operators["where"]
-    grad = g * _conj(y * x ** (y - 1))
-    if isinstance(y, Tensor):
-        return where(y == 0, zeros_like_scalar(grad), grad)
-    return grad if y != 0 else g * 0
+def inplace_operator(name: str, writing: Callable[..., Any]) -> Callable[..., Any]:
+    """An in-place method as Python's `+=` and the like."""
+
+    def operate(self: Tensor, other: Any) -> Any:
+        return writing(self, other) if joins(other) else NotImplemented
+
+    operate.__name__ = operate.__qualname__ = name + "_"
+    return operate
 
 
-def power_rule_y(g: Any, x: Any, y: Any, out: Any) -> Any:
-    """Derivative of x**y by y; 0 where x is 0 and y is not negative."""
-    log = operators["log"]
-    where = operators["where"]
-    grad = g * _conj(out * log(x))
-    return where((x == 0) & (y.real >= 0 if y._k.is_complex else y >= 0), zeros_like_scalar(grad), grad)
-
-
-def zeros_like_scalar(x: Tensor) -> Tensor:
-    """A 0-d zero of a tensor's kind."""
-    from .._operator import number_tensor
-
-    return number_tensor(x._k, 0)
-
-
-def _double_wherever(g: Any, choose: Any) -> Any:
-    """A gradient split in two where the operands are tied."""
-    return operators["where"](choose, g, zeros_like_scalar(g))
-
-
-# name -> (promotion, formula, one line of documentation)
-UNARY: dict[str, tuple[str, Formula | None, str]] = {
-    "neg": ("default", lambda g: -g, "The negative of each element."),
-    "exp": ("float", lambda g, out: g * _conj(out), "e to the power of each element."),
-    "exp2": ("float", lambda g, out: g * _conj(out) * 0.6931471805599453, "2 to the power of each element."),
-    "expm1": ("float", lambda g, out: g * (_conj(out) + 1), "exp(x) - 1, exact for small x."),
-    "log": ("float", lambda g, x: g / _conj(x), "Natural logarithm."),
-    "log2": ("float", lambda g, x: g / _conj(x * 0.6931471805599453), "Logarithm to base 2."),
-    "log10": ("float", lambda g, x: g / _conj(x * 2.302585092994046), "Logarithm to base 10."),
-    "log1p": ("float", lambda g, x: g / _conj(x + 1), "log(1 + x), exact for small x."),
-    "sin": ("float", lambda g, x: g * _conj(x.cos()), "Sine of each element, in radians."),
-    "cos": ("float", lambda g, x: -g * _conj(x.sin()), "Cosine of each element, in radians."),
-    "tan": ("float", lambda g, out: g * _conj(out * out + 1), "Tangent of each element, in radians."),
-    "asin": ("float", lambda g, x: g * _conj((1 - x * x).rsqrt()), "Inverse sine, in radians."),
-    "acos": ("float", lambda g, x: -g * _conj((1 - x * x).rsqrt()), "Inverse cosine, in radians."),
-    "atan": ("float", lambda g, x: g / _conj(x * x + 1), "Inverse tangent, in radians."),
-    "sinh": ("float", lambda g, x: g * _conj(x.cosh()), "Hyperbolic sine."),
-    "cosh": ("float", lambda g, x: g * _conj(x.sinh()), "Hyperbolic cosine."),
-    "tanh": ("float", lambda g, out: g * _conj(1 - out * out), "Hyperbolic tangent."),
-    "asinh": ("float", lambda g, x: g * _conj((x * x + 1).rsqrt()), "Inverse hyperbolic sine."),
-    "acosh": ("float", lambda g, x: g * _conj((x - 1).rsqrt() * (x + 1).rsqrt()), "Inverse hyperbolic cosine."),
-    "atanh": ("float", lambda g, x: g / _conj(1 - x * x), "Inverse hyperbolic tangent."),
-    "sqrt": ("float", lambda g, out: g / _conj(2 * out), "Square root."),
-    "rsqrt": ("float", lambda g, out: g * _conj(out * out * out) * -0.5, "Reciprocal of the square root."),
-    "reciprocal": ("float", lambda g, out: -g * _conj(out * out), "1 / x."),
-    "sigmoid": ("float", lambda g, out: g * _conj(out * (1 - out)), "1 / (1 + exp(-x))."),
-    "erf": ("float", lambda g, x: g * (x * x).neg().exp() * 1.1283791670955126, "The error function."),
-    "erfc": ("float", lambda g, x: g * (x * x).neg().exp() * -1.1283791670955126, "1 - erf(x)."),
-    "erfinv": ("float", lambda g, out: g * (out * out).exp() * 0.886226925452758, "Inverse of erf."),
-    "floor": ("default", lambda g: g * 0, "Largest integer not above each element."),
-    "ceil": ("default", lambda g: g * 0, "Smallest integer not below each element."),
-    "trunc": ("default", lambda g: g * 0, "Each element without its fraction."),
-    "frac": ("default", lambda g: g, "The fraction of each element, with its sign."),
-    "square": ("default", lambda g, x: g * _conj(x * 2), "Each element times itself."),
-    "sign": ("default", lambda g: g * 0, "-1, 0 or 1 by the sign of each element."),
-    "relu": ("default", lambda g, out: g * (out > 0), "Each element, or 0 if it is negative."),
-}  # fmt: skip
-
-ALIASES: dict[str, tuple[str, ...]] = {
-    "neg": ("negative",), "asin": ("arcsin",), "acos": ("arccos",), "atan": ("arctan",),
-    "asinh": ("arcsinh",), "acosh": ("arccosh",), "atanh": ("arctanh",), "trunc": ("fix",),
-    "mul": ("multiply",), "maximum": (), "eq": (), "ne": ("not_equal",), "lt": ("less",),
-    "le": ("less_equal",), "gt": ("greater",), "ge": ("greater_equal",), "atan2": ("arctan2",),
-}  # fmt: skip
-
-for _name, (_promotes, _formula, _doc) in UNARY.items():
-    _op = unary(_name, promotes=_promotes)
-    if _formula is not None:
-        _op.vjp(x=_formula)
-    public_unary(_op, _doc, aliases=ALIASES.get(_name, ()))
-
-conj_op = unary("conj", promotes="default")
-conj_op.vjp(x=lambda g: _conj(g))
-
-add_op = binary("add")
-sub_op = binary("sub")
-mul_op = binary("mul")
-div_op = binary("div", promotes="float")
-pow_op = binary("pow")
-maximum_op = binary("maximum")
-minimum_op = binary("minimum")
-atan2_op = binary("atan2", promotes="float")
-
-add_op.vjp(x=lambda g: g, y=lambda g: g)
-sub_op.vjp(x=lambda g: g, y=lambda g: -g)
-mul_op.vjp(x=lambda g, y: g * _conj(y), y=lambda g, x: g * _conj(x))
-div_op.vjp(
-    x=lambda g, y: g / _conj(y),
-    y=lambda g, y, out: -g * _conj(out / y),
-)
-pow_op.vjp(x=power_rule_x, y=power_rule_y)
-# Tied operands share the gradient, as in torch.
-maximum_op.vjp(
-    x=lambda g, x, y: _shared(g, x > y, x == y),
-    y=lambda g, x, y: _shared(g, x < y, x == y),
-)
-minimum_op.vjp(
-    x=lambda g, x, y: _shared(g, x < y, x == y),
-    y=lambda g, x, y: _shared(g, x > y, x == y),
-)
-atan2_op.vjp(
-    x=lambda g, x, y: g * (y / (x * x + y * y)),
-    y=lambda g, x, y: g * (-x / (x * x + y * y)),
-)
-
-
-def _shared(g: Any, wins: Any, ties: Any) -> Any:
-    where = operators["where"]
-    zero = zeros_like_scalar(g)
-    return where(wins, g, where(ties, g * 0.5, zero))
-
-
-COMPARISONS = {
-    "eq": "x == y", "ne": "x != y", "lt": "x < y", "le": "x <= y", "gt": "x > y", "ge": "x >= y",
-}  # fmt: skip
-for _name, _doc in COMPARISONS.items():
-    _op = binary(_name, promotes="compare")
-    public_binary(_op, f"Whether {_doc}, element by element.", aliases=ALIASES.get(_name, ()))
-    operator_method(_name, _op)
-
-public_binary(mul_op, "Product of two tensors, element by element.", aliases=("multiply",))
-public_binary(maximum_op, "The larger of two elements; NaN wins.", inplace=False)
-public_binary(minimum_op, "The smaller of two elements; NaN wins.", inplace=False)
-public_binary(atan2_op, "Angle of the point (y=other, x=input), in radians.", aliases=("arctan2",))
-operator_method("add", add_op, reflected=True)
-operator_method("sub", sub_op, reflected=True)
-operator_method("mul", mul_op, reflected=True)
-operator_method("truediv", div_op, reflected=True)
-operator_method("pow", pow_op, reflected=True)
-method("__neg__", operators["neg"].entry)
-
-
-def _scaled(who: str, input: Any, other: Any, alpha: Any) -> Any:
-    """`other * alpha`, with torch's demands on alpha."""
-    if isinstance(alpha, float | complex) and not isinstance(alpha, bool):
-        dtype = input.dtype if isinstance(input, Tensor) else None
-        if dtype is not None and not dtype.is_inexact and not (
-            isinstance(other, Tensor) and other.dtype.is_inexact
-        ):
-            raise error(
-                RuntimeError,
-                who,
-                "For integral input tensors, argument alpha must not be a floating point number",
-                given=f"alpha={alpha}",
-            )
-    return other * alpha
-
-
-def add(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
-    """Sum of two tensors, `input + alpha * other`.
-
-    Example:
-        >>> rushlight.add(rushlight.tensor([1, 2]), 3)
-        tensor([4, 5])
-    """
-    if alpha != 1:
-        other = _scaled("add", input, other, alpha)
-    result: Tensor = add_op.entry(input, other)
-    return result if out is None else into("add", result, out)  # type: ignore[no-any-return]
-
-
-def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
-    """Difference of two tensors, `input - alpha * other`."""
-    if alpha != 1:
-        other = _scaled("sub", input, other, alpha)
-    for x in (input, other):
-        if (isinstance(x, Tensor) and x.dtype.category is Category.BOOL) or isinstance(x, bool):
-            raise error(
-                RuntimeError,
-                "sub",
-                "Subtraction, the `-` operator, with a bool tensor is not supported",
-                fix="use x ^ y or logical_xor(), or convert to an integer dtype first",
-            )
-    result: Tensor = sub_op.entry(input, other)
-    return result if out is None else into("sub", result, out)  # type: ignore[no-any-return]
-
-
-for _function, _op, _alias in ((add, add_op, "add"), (sub, sub_op, "subtract")):
-    _op.public = _function
-    _writing = inplace_form(_function, _op.name, _op)
-    for _name in dict.fromkeys((_op.name, _alias)):
-        export(_name, _function)
-        method(_name, _function)
-        method(_name + "_", _writing)
+__all__ = [
+    "choose", "conj", "inplace_form", "kept", "masked", "no_derivative", "operator_method",
+    "public_binary", "public_unary", "require_tensor", "scalar_like",
+]  # fmt: skip

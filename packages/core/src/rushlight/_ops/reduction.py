@@ -1,15 +1,39 @@
-"""Reductions over dimensions."""
+"""Sums, products and logical reductions over dimensions."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .._dispatch import Spec
-from .._operator import operator
-from .._tensor.tensor import Tensor
-from .views import check_dims, expand_op, sum_to
+from .. import _dispatch
+from .._dispatch import Spec, native_of
+from .._dtypes import DType, bool_, int64, uint8
+from .._errors import error
+from .._modes import GRAD, NO_GRAD, STATE
+from .._operator import Operator, operator, operators
+from .._tensor.tensor import PLAIN, Tensor, fresh, refreshed
+from ._batching import over_dims
+from ._public import public
+from .creation import cast_op, full
+from .views import check_dim, check_dims, expand_op, sum_to
 
 sum_op = operator("sum(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor")
+nansum_op = operator("nansum(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor")
+prod_op = operator("prod(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor")
+any_op = operator(
+    "any(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor", differentiable=False
+)
+all_op = operator(
+    "all(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor", differentiable=False
+)
+count_nonzero_op = operator(
+    "count_nonzero(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor", differentiable=False
+)
+
+# `tuple(range(n))` for every number of dimensions a call is likely to have.
+EVERY_DIM = tuple(tuple(range(n)) for n in range(65))
+
+
+# -- what all reductions share --------------------------------------------------------------
 
 
 def reduced_shape(shape: tuple[int, ...], dim: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
@@ -19,17 +43,12 @@ def reduced_shape(shape: tuple[int, ...], dim: tuple[int, ...], keepdim: bool) -
     return tuple(n for d, n in enumerate(shape) if d not in dim)
 
 
-@sum_op.meta
-def _(x: Tensor, *, dim: tuple[int, ...], keepdim: bool = False) -> Spec:
-    return Spec(reduced_shape(x.shape, dim, keepdim), x.dtype)
-
-
 def restored(g: Tensor, shape: tuple[int, ...], dim: tuple[int, ...], keepdim: bool) -> Tensor:
     """A reduction's gradient with the reduced dimensions back, of size 1."""
     if keepdim or not dim:
         return g
     size = tuple(1 if d in dim else n for d, n in enumerate(shape))
-    return g.view(size)
+    return g.reshape(size)
 
 
 def spread(g: Tensor, shape: tuple[int, ...], dim: tuple[int, ...], keepdim: bool) -> Tensor:
@@ -37,10 +56,288 @@ def spread(g: Tensor, shape: tuple[int, ...], dim: tuple[int, ...], keepdim: boo
     return expand_op(restored(g, shape, dim, keepdim), size=tuple(shape))  # type: ignore[no-any-return]
 
 
+def check_tensor(who: str, input: Any) -> None:
+    """Raises unless the first argument is a tensor.
+
+    Raises:
+        TypeError: It is not.
+    """
+    if not isinstance(input, Tensor):
+        raise error(TypeError, who, f"argument 'input' must be Tensor, not {type(input).__name__}")
+
+
+def dims_or_all(who: str, dim: Any, ndim: int) -> tuple[int, ...]:
+    """Dimensions to reduce; None and an empty sequence mean all of them."""
+    if dim is None:
+        return EVERY_DIM[ndim]
+    if not isinstance(dim, int) and hasattr(dim, "__len__") and len(dim) == 0:
+        return EVERY_DIM[ndim]
+    if isinstance(dim, (float, complex, str)):
+        raise error(
+            TypeError, who, f"argument 'dim' must be tuple of ints, not {type(dim).__name__}"
+        )
+    return check_dims(who, dim, ndim)
+
+
+def accumulated(input: Tensor, dtype: DType | None) -> Tensor:
+    """A tensor in the dtype that sums and products are taken in: integers and bool in int64."""
+    if dtype is None:
+        if input._k.dtype.is_inexact:
+            return input
+        dtype = int64
+    return input if input._k.dtype is dtype else cast_op(input, dtype=dtype)
+
+
+def same_dtype(x: Tensor, *, dim: tuple[int, ...], keepdim: bool = False) -> Spec:
+    """Meta function of a reduction that keeps the dtype."""
+    return Spec(reduced_shape(x.shape, dim, keepdim), x.dtype)
+
+
+# -- sum ------------------------------------------------------------------------------------
+
+sum_op.meta(same_dtype)
 sum_op.vjp(x=lambda g, x_shape, dim, keepdim: spread(g, x_shape, dim, keepdim))
 sum_op.jvp("linear")
+sum_op.batching(over_dims(sum_op))
 
 sum_to_op = operator("sum_to(Tensor x) -> Tensor")
 sum_to_op.function = sum_to
-_ = check_dims
-_any: Any = None
+
+_SUM = sum_op.index
+
+
+def _sum_of_all(x: Tensor) -> Tensor | None:
+    """The sum of all elements, where nothing stands between the call and the kernel."""
+    kind = x._k
+    kernel = kind.hot[_SUM]
+    if kernel is None or not kind.dtype.is_inexact:
+        return None
+    state = STATE.get()
+    if state is GRAD:
+        recorded = x._req if x._view is None else refreshed(x)
+    elif state is NO_GRAD:
+        recorded = False
+    else:
+        return None
+    native = x._a
+    if native is None:
+        native = native_of(x)
+    result = kernel(native, dim=EVERY_DIM[native.ndim], keepdim=False)
+    if result.__class__ is not kind.array:
+        result = kind.runtime.wrap(result, kind.dtype)
+    out = fresh(kind, result)
+    if recorded:
+        attributes = {"dim": EVERY_DIM[native.ndim], "keepdim": False}
+        _dispatch.record(sum_op, (x,), attributes, out, (True,))
+    return out
+
+
+@public(out=True, op=sum_op)
+def sum(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
+    """Sum over dimensions, of all elements by default.
+
+    Args:
+        input: Tensor; integers and bool are added up as int64.
+        dim: Dimension or dimensions to sum over.
+        keepdim: Keeps these dimensions with size 1.
+        dtype: Converts to this dtype before summing.
+    Raises:
+        IndexError: There is no such dimension.
+    Example:
+        >>> rushlight.sum(rushlight.tensor([[1, 2], [3, 4]]), dim=0)
+        tensor([4, 6])
+    """
+    if input.__class__ in PLAIN and dim is None and dtype is None and keepdim is False:
+        fast = _sum_of_all(input)
+        if fast is not None:
+            return fast
+    check_tensor("sum", input)
+    dims = dims_or_all("sum", dim, input.ndim)
+    return sum_op(accumulated(input, dtype), dim=dims, keepdim=bool(keepdim))  # type: ignore[no-any-return]
+
+
+@public(function=False)
+def sum_to_size(self: Tensor, *size: Any) -> Tensor:
+    """Sum over the dimensions along which `size` would be broadcast to the tensor's shape.
+
+    Raises:
+        RuntimeError: `size` does not broadcast to the tensor's shape.
+    """
+    wanted = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+    lead = self.ndim - len(wanted)
+    fits = lead >= 0
+    for n, m in zip(wanted, self.shape[max(lead, 0) :], strict=False):
+        fits = fits and n in (m, 1)
+    if not fits:
+        raise error(
+            RuntimeError,
+            "sum_to_size",
+            f"size {list(wanted)} is not expandable to size {list(self.shape)}",
+        )
+    return sum_to(self, tuple(wanted))
+
+
+@nansum_op.decomposition
+def _(x: Tensor, *, dim: tuple[int, ...], keepdim: bool = False) -> Tensor:
+    if x.dtype.is_inexact:
+        x = x.masked_fill(x != x, 0)
+    return sum_op(x, dim=dim, keepdim=keepdim)  # type: ignore[no-any-return]
+
+
+nansum_op.meta(same_dtype)
+nansum_op.vjp(
+    x=lambda g, x, dim, keepdim: spread(g, tuple(x.shape), dim, keepdim).masked_fill(x != x, 0)
+)
+
+
+@public(out=True, op=nansum_op)
+def nansum(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
+    """Sum in which NaN counts as zero.
+
+    Example:
+        >>> rushlight.nansum(rushlight.tensor([1.0, float("nan"), 2.0]))
+        tensor(3.)
+    """
+    check_tensor("nansum", input)
+    if input.dtype.is_complex:
+        raise error(RuntimeError, "nansum", "nansum does not support complex inputs")
+    dims = dims_or_all("nansum", dim, input.ndim)
+    return nansum_op(accumulated(input, dtype), dim=dims, keepdim=bool(keepdim))  # type: ignore[no-any-return]
+
+
+# -- prod -----------------------------------------------------------------------------------
+
+
+def _others_product(x: Tensor, dim: tuple[int, ...]) -> Tensor:
+    """For each element the product of all others that it is reduced with; right at zeros too.
+
+    The product from the left times the product from the right: dividing by the element would
+    fail at 0.
+    """
+    kept = [d for d in range(x.ndim) if d not in dim]
+    order = (*kept, *dim)
+    moved = x.permute(order)
+    rows = moved.reshape(*(x.shape[d] for d in kept), -1) if x.numel() else moved.flatten(len(kept))
+    last = rows.ndim - 1
+    ones = full(tuple(rows.shape[:-1]) + (1,), 1, dtype=x.dtype, device=x.device)
+
+    def before(y: Tensor) -> Tensor:
+        return operators["cat"](ones, y.cumprod(last).narrow(last, 0, y.shape[last] - 1), dim=last)  # type: ignore[no-any-return]
+
+    others = before(rows) * before(rows.flip(last)).flip(last)
+    inverse = sorted(range(x.ndim), key=order.__getitem__)
+    return others.reshape(tuple(moved.shape)).permute(inverse)
+
+
+def _prod_vjp(g: Tensor, x: Tensor, dim: tuple[int, ...], keepdim: bool) -> Tensor:
+    if not dim:
+        return g
+    if not x.numel():
+        return full(tuple(x.shape), 0, dtype=g.dtype, device=g.device)
+    others = _others_product(x, dim)
+    return restored(g, tuple(x.shape), dim, keepdim) * (others.conj() if x.is_complex() else others)
+
+
+def _prod_jvp(
+    primals: Any, tangents: Any, out: Tensor, *, dim: tuple[int, ...], keepdim: bool = False
+) -> Tensor:
+    x, t = primals[0], tangents[0]
+    if not dim or not x.numel():
+        return sum_op(t, dim=dim, keepdim=keepdim)  # type: ignore[no-any-return]
+    return sum_op(t * _others_product(x, dim), dim=dim, keepdim=keepdim)  # type: ignore[no-any-return]
+
+
+prod_op.meta(same_dtype)
+prod_op.vjp(x=_prod_vjp)
+prod_op.jvp(_prod_jvp)
+prod_op.batching(over_dims(prod_op))
+
+
+@public(out=True, op=prod_op)
+def prod(
+    input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
+    """Product over one dimension, or of all elements.
+
+    Args:
+        input: Tensor; integers and bool are multiplied as int64.
+        dim: The dimension.
+        keepdim: Keeps it with size 1.
+        dtype: Converts to this dtype before multiplying.
+    Raises:
+        IndexError: There is no such dimension.
+    Example:
+        >>> rushlight.prod(rushlight.tensor([1, 2, 3, 4]))
+        tensor(24)
+    """
+    check_tensor("prod", input)
+    dims = EVERY_DIM[input.ndim]
+    if dim is not None:
+        place = check_dim("prod", dim, input.ndim)
+        dims = (place,) if input.ndim else ()
+    return prod_op(accumulated(input, dtype), dim=dims, keepdim=bool(keepdim))  # type: ignore[no-any-return]
+
+
+# -- any, all, count_nonzero ----------------------------------------------------------------
+
+
+def _to_bool(x: Tensor, *, dim: tuple[int, ...], keepdim: bool = False) -> Spec:
+    return Spec(reduced_shape(x.shape, dim, keepdim), bool_)
+
+
+def _to_int64(x: Tensor, *, dim: tuple[int, ...], keepdim: bool = False) -> Spec:
+    return Spec(reduced_shape(x.shape, dim, keepdim), int64)
+
+
+any_op.meta(_to_bool)
+all_op.meta(_to_bool)
+count_nonzero_op.meta(_to_int64)
+for _op in (any_op, all_op, count_nonzero_op):
+    _op.batching(over_dims(_op))
+
+
+def _logical(op: Operator, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    check_tensor(op.name, input)
+    # Unlike for sums, an empty sequence of dimensions means none here.
+    dims = EVERY_DIM[input.ndim] if dim is None else check_dims(op.name, dim, input.ndim)
+    out: Tensor = op(input, dim=dims, keepdim=bool(keepdim))
+    return cast_op(out, dtype=uint8) if input.dtype is uint8 else out
+
+
+@public(out=True, op=any_op)
+def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Whether any element is true (not zero), over all or over some dimensions.
+
+    Example:
+        >>> rushlight.any(rushlight.tensor([[0, 1], [0, 0]]), dim=1)
+        tensor([ True, False])
+    """
+    return _logical(any_op, input, dim, keepdim)
+
+
+@public(out=True, op=all_op)
+def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Whether all elements are true (not zero), over all or over some dimensions.
+
+    Example:
+        >>> rushlight.all(rushlight.tensor([[1, 1], [0, 1]]), dim=1)
+        tensor([ True, False])
+    """
+    return _logical(all_op, input, dim, keepdim)
+
+
+@public(op=count_nonzero_op)
+def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
+    """How many elements are not zero, over all or over some dimensions.
+
+    Example:
+        >>> rushlight.count_nonzero(rushlight.tensor([0, 3, 0, 4]))
+        tensor(2)
+    """
+    check_tensor("count_nonzero", input)
+    dims = dims_or_all("count_nonzero", dim, input.ndim)
+    return count_nonzero_op(input, dim=dims, keepdim=False)  # type: ignore[no-any-return]

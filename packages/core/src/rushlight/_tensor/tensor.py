@@ -12,6 +12,7 @@ from typing import Any
 from .._device import device
 from .._dtypes import DType
 from .._errors import error
+from .._modes import with_modes
 from .._size import Size
 from .._storage import Storage
 from ..backend import Kind
@@ -46,6 +47,25 @@ class Tensor(TensorMethods):
     _strides: tuple[int, ...] | None
     _view: Any
     _grad: Tensor | None
+
+    def __init_subclass__(cls, *, plain: bool = False, **keywords: Any) -> None:
+        """Notes a subclass; a `plain` one, such as Parameter, overrides no operator and takes the
+        fast way through dispatch."""
+        super().__init_subclass__(**keywords)
+        if plain:
+            PLAIN.add(cls)
+
+    @classmethod
+    def __rushlight_function__(
+        cls, func: Any, types: tuple[type, ...], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """What a subclass may override: gets every call with one of its tensors among the inputs.
+
+        By default the call goes through and its results become tensors of the subclass.
+        """
+        with with_modes(overrides=False):
+            result = func(*args, **(kwargs or {}))
+        return _as_subclass(result, cls)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         from .construction import legacy_tensor
@@ -293,6 +313,23 @@ class Tensor(TensorMethods):
         """Which result of `grad_fn` this is."""
         return getattr(self._node, "index", 0)
 
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history; assigning another tensor takes its memory over."""
+        made = over(self._k, storage_of(self), self._offset, tuple(self.shape), strides_of(self))
+        made._a = self._a
+        return made
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise error(
+                TypeError, "data", f"expected a Tensor, got {type(value).__name__}"
+            )
+        node, view = self._node, self._view
+        share(self, value)
+        self._node, self._view = node, view
+
     # -- Python --------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -329,6 +366,14 @@ class Tensor(TensorMethods):
 
 #: Classes whose operators need no look at overrides or levels; `Parameter` joins.
 PLAIN: set[type] = {Tensor}
+
+
+def _as_subclass(result: Any, cls: Any) -> Any:
+    if isinstance(result, tuple):
+        parts = [_as_subclass(item, cls) for item in result]
+        fields = getattr(result, "_make", None)
+        return tuple(parts) if fields is None else fields(parts)
+    return result.as_subclass(cls) if type(result) is Tensor else result
 
 
 def _check_grad(x: Tensor, grad: Any) -> None:

@@ -6,8 +6,9 @@ number `i` for them is `kind.t[i]`: no table lookup, no plugin call.
 
 from __future__ import annotations
 
-import math
 from typing import Any
+
+import numpy as np
 
 from .. import _dtypes
 from .._device import device
@@ -95,9 +96,7 @@ class Kind:
         # and True are one key, which is right: they all mean this kind's one.
         found = self.scalars.get(value) if value else None
         if found is None:
-            import numpy as np
-
-            found = self.runtime.from_host(_host_scalar(np, value, self.dtype))
+            found = self.runtime.from_host(_host_scalar(value, self.dtype))
             if value and value == value and len(self.scalars) < _SCALARS:
                 self.scalars[value] = found
         return found
@@ -106,25 +105,25 @@ class Kind:
         return f"Kind({self.device}, {self.dtype})"
 
 
-def _host_scalar(np: Any, value: Any, dtype: DType) -> Any:
+def _host_scalar(value: Any, dtype: DType) -> np.ndarray[Any, Any]:
+    """A host 0-d array of a Python number, rounded once, wrapped around as in C."""
     if dtype.category is _dtypes.Category.INTEGER:
         bits = 8 * dtype.itemsize
-        low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if dtype.is_signed else (0, (1 << bits) - 1)
+        low = -(1 << (bits - 1)) if dtype.is_signed else 0
         value = int(value)
-        if not low <= value <= high:
-            if dtype is not _dtypes.uint8 and not -(1 << 63) <= value < (1 << 64):
+        if not low <= value < low + (1 << bits):
+            if not -(1 << 63) <= value < (1 << 64):
                 raise error(
                     RuntimeError,
                     "scalar",
                     f"value cannot be converted to type {dtype.name} without overflow",
                     given=f"{value}",
-                    expected=f"{low} to {high}",
+                    expected=f"{low} to {low + (1 << bits) - 1}",
                 )
-            value = (value - low) % (1 << bits) + low  # C's wrap, as torch has it
+            value = (value - low) % (1 << bits) + low
         return np.array(value, dtype.numpy)
-    if dtype.is_reduced:
-        # One rounding, from double: ml_dtypes and NumPy agree with torch on it.
-        return np.array(float(value)).astype(np.float32 if abs(value) < math.inf else None).astype(dtype.numpy)
+    if dtype.category is _dtypes.Category.BOOL:
+        return np.array(bool(value))
     with np.errstate(over="ignore"):
         return np.array(value).astype(dtype.numpy)
 

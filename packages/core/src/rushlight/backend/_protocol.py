@@ -119,6 +119,8 @@ class Backend:
         kernels: Kernels by operator name: a callable, or callables by dtype class
             ("bool", "integer", "floating", "reduced", "complex", "default").
         accepts_out: Names of kernels that take `out=`, a native array to write into.
+        count: How many devices of the type there are.
+        threads: Functions that get and set the number of host threads, for a backend with any.
 
     Example:
         >>> from rushlight.backend import Backend
@@ -136,12 +138,14 @@ class Backend:
         kernels: Mapping[str, KernelEntry] | None = None,
         accepts_out: frozenset[str] = frozenset(),
         count: Callable[[], int] = lambda: 1,
+        threads: tuple[Callable[[], int], Callable[[int], None]] | None = None,
     ) -> None:
         self.name = name
         self.api = api
         self.manifest = manifest or Manifest()
         self.accepts_out = set(accepts_out)
         self.count = count
+        self.threads = threads
         self._make_device = device
         self._runtimes: dict[int, DeviceRuntime] = {}
         self._kernels: dict[str, list[_Registered]] = {}

@@ -425,32 +425,4 @@ def functional_call(
     dicts = parameter_and_buffer_dicts
     for each in [dicts] if isinstance(dicts, dict) else dicts:
         given.update(each)
-    arguments = () if args is None else args if isinstance(args, tuple) else (args,)
-    named = {
-        **dict(module.named_parameters(remove_duplicate=False)),
-        **dict(module.named_buffers(remove_duplicate=False)),
-    }
-    unknown = [name for name in given if name not in named]
-    missing = [name for name in named if name not in given]
-    if unknown or (strict and missing):
-        raise error(
-            RuntimeError,
-            "functional_call",
-            "the given names do not fit the module",
-            given=f"unexpected: {unknown}" + (f", missing: {missing}" if strict else ""),
-        )
-    if tie_weights:
-        by_tensor = {id(named[name]): value for name, value in given.items()}
-        for name, own in named.items():
-            if id(own) in by_tensor:
-                given.setdefault(name, by_tensor[id(own)])
-    swapped = []
-    try:
-        for name, value in given.items():
-            path, _, leaf = name.rpartition(".")
-            owner = module.get_submodule(path)
-            swapped.append((owner, leaf, owner._swap_tensor(leaf, value)))
-        return module(*arguments, **(kwargs or {}))
-    finally:
-        for owner, leaf, old in reversed(swapped):
-            owner._swap_tensor(leaf, old)
+    return module._functional_call(given, args, kwargs, tie_weights=tie_weights, strict=strict)

@@ -22,7 +22,7 @@ class _ParameterMeta(type(Tensor)):  # type: ignore[misc]
         return cls is Parameter and getattr(instance, "_is_param", False) is True
 
 
-class Parameter(Tensor, metaclass=_ParameterMeta):
+class Parameter(Tensor, metaclass=_ParameterMeta, plain=True):
     """A tensor that is a parameter of the module it is assigned to.
 
     Args:
@@ -71,12 +71,12 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
             memo[id(self)] = known
         return cast(Parameter, known)
 
-    def __repr__(self, **kwargs: Any) -> str:
-        return "Parameter containing:\n" + super().__repr__(**kwargs)
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return "Parameter containing:\n" + super().__repr__(tensor_contents=tensor_contents)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         # The empty dict stands where PyTorch's files keep backward hooks.
-        built = (self.data, self.requires_grad, OrderedDict())
+        built: tuple[Any, ...] = (self.data, self.requires_grad, OrderedDict())
         state = dict(getattr(self, "__dict__", {}))
         if state:
             return _rebuild_parameter_with_state, (*built, state)
@@ -201,9 +201,7 @@ class UninitializedTensorMixin:
         )
 
 
-def _rebuild_uninitialized(cls: type, requires_grad: bool, device: Any, dtype: Any) -> Any:
-    if issubclass(cls, Parameter):
-        return cls(requires_grad, device=device, dtype=dtype)
+def _rebuild_uninitialized(cls: Any, requires_grad: bool, device: Any, dtype: Any) -> Any:
     return cls(requires_grad=requires_grad, device=device, dtype=dtype)
 
 

@@ -1,46 +1,16 @@
-"""Hook tables of optimisers, and the handle that takes a hook out again."""
+"""Hook tables of optimisers."""
 
 from __future__ import annotations
 
-import itertools
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
+from rushlight.utils.hooks import RemovableHandle as RemovableHandle
+
 Hook = Callable[..., Any]
-
-
-class HookTable(OrderedDict[int, Hook]):
-    """Hooks by number, in the order in which they run; an OrderedDict that takes weak references."""
-
-
-class RemovableHandle:
-    """Removes the hook it was returned for: by `remove()`, or at the end of a `with` block."""
-
-    _numbers = itertools.count()
-
-    def __init__(self, table: HookTable) -> None:
-        self.id = next(RemovableHandle._numbers)
-        self._table = weakref.ref(table)
-
-    def remove(self) -> None:
-        """Takes the hook out of its table; a second call does nothing."""
-        table = self._table()
-        if table is not None:
-            table.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.remove()
+# Hooks by number, in the order in which they run.
+HookTable = OrderedDict[int, Hook]
 
 
 def register(table: HookTable, hook: Hook, *, prepend: bool = False) -> RemovableHandle:

@@ -18,9 +18,7 @@ from rushlight.optim._hooks import Hook, HookTable, RemovableHandle, register
 # A group's options have any type: an optimiser, or a user's own, decides what they are.
 ParamGroup: TypeAlias = dict[str, Any]
 StateDict: TypeAlias = dict[str, Any]
-ParamsT: TypeAlias = (
-    Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
-)
+ParamsT: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 
 _global_pre_hooks = HookTable()
 _global_post_hooks = HookTable()
@@ -382,9 +380,7 @@ class Optimizer:
         self._check_saved_groups(saved_groups)
         numbers = chain.from_iterable(group["params"] for group in saved_groups)
         owners = dict(zip(numbers, self._parameters(), strict=True))
-        options = {
-            number: group for group in saved_groups for number in group["params"]
-        }
+        options = {number: group for group in saved_groups for number in group["params"]}
         state: defaultdict[Any, Any] = defaultdict(dict)
         for key, value in state_dict["state"].items():
             if key in owners:
@@ -462,9 +458,7 @@ class Optimizer:
     _opt_called: bool
 
 
-def _adapted(
-    parameter: Tensor, value: Any, options: ParamGroup, key: Hashable = None
-) -> Any:
+def _adapted(parameter: Tensor, value: Any, options: ParamGroup, key: Hashable = None) -> Any:
     """A saved value with its tensors on the parameter's device and in its dtype."""
     if isinstance(value, Tensor):
         if key == "step":
@@ -475,9 +469,7 @@ def _adapted(
             return value.to(dtype=parameter.dtype, device=parameter.device)
         return value.to(device=parameter.device)
     if isinstance(value, dict):
-        return {
-            name: _adapted(parameter, item, options, name) for name, item in value.items()
-        }
+        return {name: _adapted(parameter, item, options, name) for name, item in value.items()}
     if isinstance(value, (list, tuple, set)):
         return type(value)(_adapted(parameter, item, options) for item in value)
     return value

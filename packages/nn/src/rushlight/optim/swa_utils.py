@@ -35,9 +35,7 @@ MultiAverageFunction: TypeAlias = Callable[[Sequence[Tensor], Sequence[Tensor], 
 
 def _check_decay(who: str, decay: float) -> None:
     if not 0.0 <= decay <= 1.0:
-        raise error(
-            ValueError, who, f"Invalid decay value {decay}", expected="a decay in [0, 1]"
-        )
+        raise error(ValueError, who, f"Invalid decay value {decay}", expected="a decay in [0, 1]")
 
 
 def get_ema_multi_avg_fn(decay: float = 0.999) -> MultiAverageFunction:

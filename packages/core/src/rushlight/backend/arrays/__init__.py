@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping
 from ._common import ArrayModule, Entry, Kernel, Kernels, merge
 from .counting import counting_kernels
 from .creation import creation_kernels
-from .elementwise import ACCEPTS_OUT, elementwise_kernels
+from .elementwise import ACCEPTS_OUT as ELEMENTWISE_OUT
+from .elementwise import elementwise_kernels
 from .fft import fft_kernels
 from .indexing import indexing_kernels
 from .linalg import linalg_kernels
@@ -25,11 +26,15 @@ from .matmul import matmul_kernels
 from .random import random_kernels
 from .reduction import reduction_kernels
 from .scan import scan_kernels
-from .scattering import scattering_kernels
+from .scattering import WRITES_IN_PLACE, scattering_kernels
 from .sorting import sorting_kernels
 from .special_functions import special_function_kernels
 
 __all__ = ["ACCEPTS_OUT", "ArrayModule", "Entry", "Kernel", "Kernels", "array_kernels"]
+
+#: Kernels that take `out=`: any fitting array for the elementwise ones, for those that write by
+#: index only their first operand.
+ACCEPTS_OUT: frozenset[str] = ELEMENTWISE_OUT | WRITES_IN_PLACE
 
 _FAMILIES: tuple[Callable[[ArrayModule], Mapping[str, Entry]], ...] = (
     creation_kernels,

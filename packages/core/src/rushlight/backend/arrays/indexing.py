@@ -95,12 +95,19 @@ def _by_mask(xp: ArrayModule) -> Kernels:
             x, mask = xp.broadcast_arrays(x, mask)
         return x[mask]
 
-    def masked_fill(x: Array, mask: Array, value: Array) -> Array:
-        return xp.where(mask, value, x)
+    def masked_fill(x: Array, mask: Array, value: Array, *, out: Array | None = None) -> Array:
+        if out is None:
+            return xp.where(mask, value, x)
+        if mask.shape == out.shape and not value.ndim:
+            out[mask] = value
+        else:
+            xp.copyto(out, value, where=mask)
+        return out
 
-    def masked_scatter(x: Array, mask: Array, source: Array) -> Array:
+    def masked_scatter(
+        x: Array, mask: Array, source: Array, *, out: Array | None = None
+    ) -> Array:
         shape = np.broadcast_shapes(x.shape, mask.shape)
-        out = xp.broadcast_to(x, shape).copy()
         mask = xp.broadcast_to(mask, shape)
         wanted = int(mask.sum())
         if wanted > source.size:
@@ -110,6 +117,7 @@ def _by_mask(xp: ArrayModule) -> Kernels:
                 f"source has {source.size} elements and the mask selects {wanted}",
                 expected="at least as many elements in source as the mask has ones",
             )
+        out = xp.broadcast_to(x, shape).copy() if out is None else out
         out[mask] = source.reshape(-1)[:wanted]
         return out
 

@@ -10,14 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from rushlight._errors import error
+from rushlight._errors import LinAlgError, error
 
 from ._common import INT64, Array, ArrayModule, Kernel, Kernels
 from ._factorizations import Factorizations
-
-
-class LinAlgError(RuntimeError):
-    """A matrix is singular, or an iteration did not converge; torch's is a RuntimeError too."""
 
 
 def linalg_kernels(xp: ArrayModule) -> Kernels:

@@ -1,4 +1,8 @@
-"""Writing by index, as functions of the array written to: scatter, index_add, index_put, put."""
+"""Writing by index, as functions of the array written to: scatter, index_add, index_put, put.
+
+Each kernel returns a copy of x with elements replaced, unless `out` is given, which is x itself:
+then the elements are replaced there. Indices are checked before anything is written.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,12 @@ from ._common import (
     with_reduced,
 )
 from .indexing import check_indices, element_offsets, index_key
+
+# Kernels that can write into their first operand: `out=x`.
+WRITES_IN_PLACE: frozenset[str] = frozenset(
+    ("scatter", "index_add", "index_copy", "index_fill", "index_put", "put")
+    + ("masked_fill", "masked_scatter")
+)
 
 # Beyond this many rounds, rows with the same index are summed by one reduction per index.
 _ROUNDS = 32
@@ -49,6 +59,7 @@ def _add_rows(xp: ArrayModule, out: Array, index: Array, rows: Array) -> None:
 
 
 def _scatter(xp: ArrayModule) -> Kernels:
+    host = xp is np
     folds = {"sum": "add", "mean": "add", "prod": "multiply", "amax": "maximum", "amin": "minimum"}
 
     def neutral(reduce: str, dtype: Any) -> Any:
@@ -71,19 +82,28 @@ def _scatter(xp: ArrayModule) -> Kernels:
         dim: int,
         reduce: str | None = None,
         include_self: bool = True,
+        out: Array | None = None,
     ) -> Array:
-        out = x.copy()
+        shape = x.shape or (1,)
         if not x.ndim:
-            x, index, src = x.reshape(1), index.reshape(-1), src.reshape(-1)
-        check_index(index, x.shape[dim], dim, who="scatter", kind=RuntimeError)
+            index, src = index.reshape(-1), src.reshape(-1)
+        check_index(index, shape[dim], dim, who="scatter", kind=RuntimeError)
+        if out is None:
+            out = x.copy(order="C") if host else x.copy()
         if not index.size:
             return out
-        flat = out.reshape(-1)
-        places = element_offsets(xp, x.shape, index, dim).reshape(-1)
+        if reduce is None and index.size * 8 < out.size and host:
+            # Few elements: a subscript costs less than their offsets.
+            whole = out.reshape(shape)
+            values = src[tuple(slice(n) for n in index.shape)]
+            whole[_elementwise_key(xp, index, dim)] = values
+            return out
+        flat = out.reshape(-1)  # a view if `out` is dense, else a copy that is written back
+        places = element_offsets(xp, shape, index, dim).reshape(-1)
         values = src[tuple(slice(n) for n in index.shape)].reshape(-1)
         if reduce is None:
             flat[places] = values
-            return out
+            return _written_back(out, flat)
         if not include_self:
             flat[places] = neutral(reduce, x.dtype)
         getattr(xp, folds[reduce]).at(flat, places, values)
@@ -92,68 +112,128 @@ def _scatter(xp: ArrayModule) -> Kernels:
             counts = xp.maximum(counts + include_self, 1)
             divide = xp.floor_divide if x.dtype.kind in "iu" else xp.true_divide
             flat[...] = divide(flat, counts.astype(x.dtype))
+        return _written_back(out, flat)
+
+    wide = with_reduced(scatter)["reduced"]
+
+    def reduced(*operands: Array, reduce: str | None = None, **attributes: Any) -> Array:
+        chosen = scatter if reduce is None else _rounding_into(wide)
+        return chosen(*operands, reduce=reduce, **attributes)
+
+    return {"scatter": {"default": scatter, "reduced": reduced}}
+
+
+def _elementwise_key(xp: ArrayModule, index: Array, dim: int) -> tuple[Array, ...]:
+    """The subscript that takes, at each place of `index`, that place with `dim` replaced."""
+    key = []
+    for d, n in enumerate(index.shape):
+        along = xp.arange(n).reshape(-1, *(1,) * (index.ndim - 1 - d))
+        key.append(index if d == dim else along)
+    return tuple(key)
+
+
+def _written_back(out: Array, flat: Array) -> Array:
+    """`out` with the elements of `flat`, which is a view of it where it is dense."""
+    if not out.flags.c_contiguous:
+        out[...] = flat.reshape(out.shape)
+    return out
+
+
+def _rounding_into(kernel: Kernel) -> Kernel:
+    """A kernel of widened operands whose `out` has the narrow dtype."""
+
+    def compute(*operands: Array, out: Array | None = None, **attributes: Any) -> Array:
+        result = kernel(*operands, **attributes)
+        if out is None:
+            return result
+        out[...] = result
         return out
 
-    return {"scatter": with_reduced(scatter)}
+    return compute
 
 
 def _rows(xp: ArrayModule) -> Kernels:
-    def writable(x: Array, dim: int) -> tuple[Array, Array]:
-        """A copy of x, and a view of it with dim in front."""
-        out = x.copy()
-        return out, (xp.moveaxis(out, dim, 0) if x.ndim else out.reshape(1))
+    def rows_of(out: Array, dim: int) -> Array:
+        """A view of an array with dim in front."""
+        return xp.moveaxis(out, dim, 0) if out.ndim else out.reshape(1)
 
-    def source(src: Array, dim: int) -> Array:
-        return xp.moveaxis(src, dim, 0) if src.ndim else src.reshape(1)
-
-    def index_add(x: Array, index: Array, src: Array, *, dim: int, alpha: Any = 1) -> Array:
+    def index_add(
+        x: Array, index: Array, src: Array, *, dim: int, alpha: Any = 1, out: Array | None = None
+    ) -> Array:
         check_index(index, x.shape[dim] if x.ndim else 1, dim, who="index_add")
-        out, rows = writable(x, dim)
-        added = source(src, dim)
-        _add_rows(xp, rows, index.reshape(-1), added if alpha == 1 else added * alpha)
+        added = rows_of(src, dim)
+        if alpha != 1:
+            added = added & bool(alpha) if x.dtype.kind == "b" else added * x.dtype.type(alpha)
+        out = x.copy() if out is None else out
+        _add_rows(xp, rows_of(out, dim), index.reshape(-1), added)
         return out
 
-    def index_copy(x: Array, index: Array, src: Array, *, dim: int) -> Array:
+    def index_copy(
+        x: Array, index: Array, src: Array, *, dim: int, out: Array | None = None
+    ) -> Array:
         check_index(index, x.shape[dim] if x.ndim else 1, dim, who="index_copy")
-        out, rows = writable(x, dim)
-        rows[index.reshape(-1)] = source(src, dim)
+        out = x.copy() if out is None else out
+        rows_of(out, dim)[index.reshape(-1)] = rows_of(src, dim)
         return out
 
-    def index_fill(x: Array, index: Array, *, dim: int, value: Any) -> Array:
+    def index_fill(
+        x: Array, index: Array, *, dim: int, value: Any, out: Array | None = None
+    ) -> Array:
         size = x.shape[dim] if x.ndim else 1
         check_index(index, size, dim, who="index_fill", negative=True)
-        out, rows = writable(x, dim)
-        rows[index.reshape(-1)] = value
+        out = x.copy() if out is None else out
+        rows_of(out, dim)[index.reshape(-1)] = value
         return out
 
+    wide = with_reduced(index_add)["reduced"]
     return {
-        "index_add": with_reduced(index_add),
+        "index_add": {"default": index_add, "reduced": _rounding_into(wide)},
         "index_copy": index_copy,
         "index_fill": index_fill,
     }
 
 
 def _anywhere(xp: ArrayModule) -> Kernels:
+    host = xp is np
+
     def index_put(
-        x: Array, values: Array, *indices: Array, dims: Sequence[int], accumulate: bool = False
+        x: Array,
+        values: Array,
+        *indices: Array,
+        dims: Sequence[int],
+        accumulate: bool = False,
+        out: Array | None = None,
     ) -> Array:
-        check_indices(x, indices, dims, "index_put")
-        out = x.copy()
+        if accumulate or not host:
+            check_indices(x, indices, dims, "index_put")
+        out = x.copy() if out is None else out
         if accumulate:
             _accumulate(xp, out, values, indices, dims)
-        else:
+            return out
+        try:
+            # NumPy checks all indices before it writes.
             out[index_key(x.ndim, indices, dims)] = values
+        except IndexError:
+            check_indices(x, indices, dims, "index_put")
+            raise
         return out
 
-    def put(x: Array, index: Array, src: Array, *, accumulate: bool = False) -> Array:
+    def put(
+        x: Array,
+        index: Array,
+        src: Array,
+        *,
+        accumulate: bool = False,
+        out: Array | None = None,
+    ) -> Array:
         check_index(index, x.size, 0, who="put", negative=True)
-        out = x.copy()
+        out = x.copy(order="C") if out is None and host else x.copy() if out is None else out
         flat = out.reshape(-1)
         if accumulate:
             xp.add.at(flat, index.reshape(-1), src.reshape(-1))
         else:
             flat[index.reshape(-1)] = src.reshape(-1)
-        return out
+        return _written_back(out, flat)
 
     # 16-bit sums of many addends are taken in float32; plain writes need no widening.
     return {"index_put": _widened_if_adding(index_put), "put": _widened_if_adding(put)}
@@ -163,7 +243,7 @@ def _widened_if_adding(kernel: Kernel) -> dict[str, Kernel]:
     wide = with_reduced(kernel)["reduced"]
 
     def reduced(*operands: Array, accumulate: bool = False, **attributes: Any) -> Array:
-        chosen = wide if accumulate else kernel
+        chosen = _rounding_into(wide) if accumulate else kernel
         return chosen(*operands, accumulate=accumulate, **attributes)
 
     return {"default": kernel, "reduced": reduced}

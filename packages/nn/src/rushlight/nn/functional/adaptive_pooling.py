@@ -130,7 +130,9 @@ def _adaptive_sizes(
     if input.ndim not in (spatial + 1, spatial + 2):
         raise error(
             # torch finds too few dimensions in two places, with two types.
-            ValueError if input.ndim <= spatial and spatial > 1 else RuntimeError,
+            ValueError
+            if spatial > 1 and not isinstance(output_size, int | None) and input.ndim <= spatial
+            else RuntimeError,
             who,
             f"Input dimension should be at least {spatial + 1} and at most {spatial + 2}",
             given=given,

@@ -253,12 +253,9 @@ def multi_head_attention_forward(
     else:
         if mask is not None and mask.shape[0] != 1:
             mask = mask.reshape(batch, num_heads, length, -1)
-        attended = scaled_dot_product_attention(
-            *(x.reshape(batch, num_heads, x.shape[1], head) for x in (q, k, v)),
-            mask,
-            p,
-            use_causal,
-        ).reshape(batch * num_heads, length, head)
+        q, k, v = (x.reshape(batch, num_heads, x.shape[1], head) for x in (q, k, v))
+        attended = scaled_dot_product_attention(q, k, v, mask, p, use_causal)
+        attended = attended.reshape(batch * num_heads, length, head)
     rows = attended.transpose(0, 1).reshape(length * batch, width)
     out = linear(rows, out_proj_weight, out_proj_bias).reshape(length, batch, -1)
     if weights is not None:

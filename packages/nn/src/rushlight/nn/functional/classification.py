@@ -385,7 +385,7 @@ def _chunked_cross_entropy(
     kept = classes != ignore_index
     known = classes.masked_fill(~kept, 0)
     factors = kept.to(rows.dtype) if weight is None else weight[known].masked_fill(~kept, 0)
-    size = _chunk_size(rows.shape[0], *linear_weight.shape, options)
+    size = _chunk_size(rows.shape[0], linear_weight.shape[0], linear_weight.shape[1], options)
     losses: Tensor = _ChunkedLoss.apply(rows, linear_weight, linear_bias, known, factors, size)
     if reduction == "none":
         return losses if input.ndim == 2 else losses.squeeze(0)

@@ -14,6 +14,9 @@ from rushlight._errors import error
 from ._arguments import shape_of
 from .resampling import cubic_weight
 
+# Where to look along one dimension, and the weight of what is found there.
+Tap = tuple[Tensor, Tensor | None]
+
 
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
     """The places at which `grid_sample` applies affine maps to images.
@@ -52,7 +55,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     spatial = len(size) - 2
     if theta.ndim != 3 or tuple(theta.shape) != (size[0], spatial, spatial + 1):
         raise error(
-            ValueError,
+            ValueError if tuple(theta.shape[1:]) != (spatial, spatial + 1) else RuntimeError,
             "affine_grid",
             f"Expected a batch of {spatial}D affine matrices of shape Nx{spatial}x{spatial + 1}",
             given=given,
@@ -118,10 +121,10 @@ def grid_sample(
         _unnormalized(grid[..., spatial - 1 - dim], sizes[dim], corners) for dim in range(spatial)
     ]
     if mode == "bicubic":
-        taps = [_cubic_taps(x) for x in places]
-        taps = [
-            [(_into_image(at, n, padding_mode, corners), weight) for at, weight in one]
-            for one, n in zip(taps, sizes)
+        # Every tap is moved into the image by itself; the weights stay those of the place.
+        taps: list[list[Tap]] = [
+            [(_into_image(at, n, padding_mode, corners), weight) for at, weight in _cubic_taps(x)]
+            for x, n in zip(places, sizes)
         ]
     else:
         places = [_into_image(x, n, padding_mode, corners) for x, n in zip(places, sizes)]
@@ -130,9 +133,6 @@ def grid_sample(
         else:
             taps = [_linear_taps(x) for x in places]
     return _gathered(input, taps, tuple(grid.shape[1:-1])).to(dtype)
-
-
-Tap = tuple[Tensor, Tensor | None]
 
 
 def _gathered(input: Tensor, taps: list[list[Tap]], out: tuple[int, ...]) -> Tensor:
@@ -194,7 +194,7 @@ def _linear_taps(x: Tensor) -> list[Tap]:
     return [(low, low + 1 - x), (low + 1, x - low)]
 
 
-def _cubic_taps(x: Tensor) -> list[tuple[Tensor, Tensor]]:
+def _cubic_taps(x: Tensor) -> list[Tap]:
     low = x.floor().detach()
     return [(low + k, cubic_weight((x - low - k).abs())) for k in (-1, 0, 1, 2)]
 

@@ -275,29 +275,29 @@ def gaussian_nll_loss(
         tensor(2.)
     """
     who = "gaussian_nll_loss"
-    if not isinstance(var, Tensor):
-        if var < 0:
-            raise error(ValueError, who, "var has negative entry/entries", given=f"var={var}")
-        var = var * rushlight.ones_like(input)
-    if var.shape != input.shape:
-        if tuple(input.shape[:-1]) == tuple(var.shape):
-            var = var.unsqueeze(-1)
-        elif not (
-            tuple(input.shape[:-1]) == tuple(var.shape[:-1])
-            and var.ndim == input.ndim
-            and var.shape[-1] == 1
-        ):
+    if isinstance(var, Tensor):
+        variance = var
+    elif var < 0:
+        raise error(ValueError, who, "var has negative entry/entries", given=f"var={var}")
+    else:
+        variance = rushlight.full_like(input, var)
+    if variance.shape != input.shape:
+        lead = tuple(input.shape[:-1])
+        if lead == tuple(variance.shape):
+            variance = variance.unsqueeze(-1)
+        elif variance.ndim != input.ndim or tuple(variance.shape) != (*lead, 1):
             raise error(
                 ValueError,
                 who,
                 "var is of incorrect size",
-                given=f"input of shape {shape_of(input)}, var of shape {shape_of(var)}",
+                given=f"input of shape {shape_of(input)}, var of shape {shape_of(variance)}",
             )
     reduction = resolve_reduction(who, reduction)
-    if bool((var < 0).any()):
+    if bool((variance < 0).any()):
         raise error(ValueError, who, "var has negative entry/entries")
     # The floor is applied beside the graph: gradients pass as if there were none.
-    floored = var + (var.detach().clamp_min(eps) - var.detach())
+    plain = variance.detach()
+    floored = variance + (plain.clamp_min(eps) - plain)
     loss = 0.5 * (floored.log() + (input - target) ** 2 / floored)
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)

@@ -321,7 +321,7 @@ def triplet_margin_loss(
 
     Example:
         >>> a, n = rushlight.zeros(1, 1), rushlight.ones(1, 1)
-        >>> rushlight.nn.functional.triplet_margin_loss(a, a, n, margin=3.0)
+        >>> rushlight.nn.functional.triplet_margin_loss(a, a, n, margin=3.0).round()
         tensor(2.)
     """
     reduction = resolve_reduction("triplet_margin_loss", reduction, size_average, reduce)

@@ -209,7 +209,7 @@ def rms_norm(
 
     Example:
         >>> rushlight.nn.functional.rms_norm(rushlight.tensor([3.0, -3.0]), (2,))
-        tensor([ 1.0000, -1.0000])
+        tensor([ 1., -1.])
     """
     count = _check_normalized_shape("rms_norm", input, normalized_shape, weight, None)
     if eps is None:

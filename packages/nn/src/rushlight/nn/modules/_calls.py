@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections import OrderedDict
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from rushlight import Tensor
 from rushlight._errors import error, note_module
@@ -14,6 +14,9 @@ from . import _global_hooks
 from ._backward_hooks import BackwardHooks
 from ._global_hooks import Hook, RemovableHandle, active
 from ._members import ModuleMembers, kind_of
+
+if TYPE_CHECKING:
+    from .module import Module
 
 
 class ModuleCalls(ModuleMembers):
@@ -50,6 +53,12 @@ class ModuleCalls(ModuleMembers):
         except Exception as raised:
             note_module(raised, self)
             raise
+
+    def _functional_call(self, given: dict[str, Tensor], *args: Any, **options: Any) -> Any:
+        """What `rushlight.func.functional_call` asks of a module."""
+        from ..utils.stateless import functional_call
+
+        return functional_call(cast("Module", self), given, *args, **options)
 
     # -- the way of a call with hooks ------------------------------------------------------
 
@@ -264,4 +273,4 @@ class ModuleCalls(ModuleMembers):
 def _as_arguments(replaced: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     if replaced is None:
         return args
-    return cast("tuple[Any, ...]", replaced) if isinstance(replaced, tuple) else (replaced,)
+    return replaced if isinstance(replaced, tuple) else (replaced,)

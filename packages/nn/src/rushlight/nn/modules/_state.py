@@ -276,7 +276,7 @@ class ModuleState(ModuleCalls):
                 error_msgs,
             )  # fmt: skip
         assign = local_metadata.get("assign_to_params_buffers", False)
-        local = {name: p for name, p in self._parameters.items() if p is not None}
+        local: dict[str, Any] = {name: p for name, p in self._parameters.items() if p is not None}
         local |= {
             name: b
             for name, b in self._buffers.items()

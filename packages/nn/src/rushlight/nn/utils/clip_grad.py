@@ -112,8 +112,11 @@ def clip_grad_norm_(
         >>> p.grad
         tensor([0.6000, 0.8000])
     """
-    listed = parameters if isinstance(parameters, Tensor) else list(parameters)
-    gradients = _gradients(listed if isinstance(parameters, (Tensor, list)) else iter(listed))
+    # A generator can be walked only once, and both steps below need it.
+    listed = _tensors(parameters)
+    if not listed and not isinstance(parameters, (list, tuple)):
+        _gradients(iter(listed))  # warns
+    gradients = _gradients(listed)
     with rushlight.no_grad():
         total = get_total_norm(gradients, norm_type, error_if_nonfinite, foreach)
         clip_grads_with_norm_(listed, max_norm, total, foreach)

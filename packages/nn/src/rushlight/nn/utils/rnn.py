@@ -268,7 +268,7 @@ def pad_sequence(
     """
     who = "pad_sequence"
     if isinstance(sequences, Tensor):
-        sequences = sequences.unbind(0)
+        sequences = list(sequences.unbind(0))
     elif not hasattr(sequences, "__iter__"):
         raise error(
             RuntimeError,
@@ -280,12 +280,12 @@ def pad_sequence(
             RuntimeError, who, f"Expected padding_side to be one of left or right, but got "
             f"{padding_side}",
         )  # fmt: skip
-    sequences = list(sequences)
-    if not sequences:
+    listed = list(sequences)
+    if not listed:
         raise error(RuntimeError, who, "received an empty list of sequences")
-    longest = max(sequence.size(0) for sequence in sequences)
+    longest = max(sequence.size(0) for sequence in listed)
     padded = []
-    for sequence in sequences:
+    for sequence in listed:
         missing = longest - sequence.size(0)
         if missing:
             rest = sequence.new_full((missing, *sequence.shape[1:]), padding_value)

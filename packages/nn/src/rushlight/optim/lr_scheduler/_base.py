@@ -229,9 +229,7 @@ def functions_per_group(
     if not isinstance(given, (list, tuple)):
         return [given] * count  # type: ignore[list-item]
     if len(given) != count:
-        raise error(
-            ValueError, who, f"Expected {count} lr_lambdas, but got {len(given)}"
-        )
+        raise error(ValueError, who, f"Expected {count} lr_lambdas, but got {len(given)}")
     return list(given)
 
 

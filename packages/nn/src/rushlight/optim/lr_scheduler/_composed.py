@@ -28,7 +28,7 @@ def _check_parts(who: str, schedulers: Sequence[Any], optimizer: Optimizer | Non
             raise error(
                 ValueError,
                 who,
-                f"{who} does not support `ReduceLROnPlateau` scheduler, whose step() needs a metric",
+                f"{who} does not support `ReduceLROnPlateau`, whose step() needs a metric",
                 given=f"one at index {index}",
             )
         optimizer = optimizer or scheduler.optimizer

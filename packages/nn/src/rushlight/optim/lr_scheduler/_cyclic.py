@@ -245,7 +245,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         share = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
         return [self.eta_min + (base - self.eta_min) * share for base in self.base_lrs]
 
-    def step(self, epoch: float | None = None) -> None:  # type: ignore[override]
+    def step(self, epoch: float | None = None) -> None:
         """Goes on by one epoch, or to the given one.
 
         Args:
@@ -370,8 +370,7 @@ class OneCycleLR(LRScheduler):
             raise error(
                 ValueError,
                 who,
-                "anneal_strategy must be one of 'cos' or 'linear', "
-                f"instead got {anneal_strategy}",
+                f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}",
             )
         max_lrs = per_group(who, "max_lr", max_lr, optimizer)
         max_momentums = per_group(who, "max_momentum", max_momentum, optimizer)
@@ -435,9 +434,7 @@ class OneCycleLR(LRScheduler):
         return (end - start) * share + start
 
 
-def _count_steps(
-    total_steps: int | None, epochs: int | None, steps_per_epoch: int | None
-) -> int:
+def _count_steps(total_steps: int | None, epochs: int | None, steps_per_epoch: int | None) -> int:
     """The length of the training, from whichever arguments were given."""
     if total_steps is None and (epochs is None or steps_per_epoch is None):
         raise error(

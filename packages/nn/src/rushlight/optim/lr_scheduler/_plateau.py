@@ -64,7 +64,9 @@ class ReduceLROnPlateau(LRScheduler):
         per_group = isinstance(min_lr, (list, tuple))
         if per_group and len(min_lr) != count:  # type: ignore[arg-type]
             raise error(
-                ValueError, who, f"expected {count} min_lrs, got {len(min_lr)}"  # type: ignore[arg-type]
+                ValueError,
+                who,
+                f"expected {count} min_lrs, got {len(min_lr)}",  # type: ignore[arg-type]
             )
         if mode not in ("min", "max"):
             raise error(ValueError, who, f"mode {mode} is unknown!", expected='"min" or "max"')

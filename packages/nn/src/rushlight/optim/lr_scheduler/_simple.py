@@ -59,7 +59,9 @@ class LambdaLR(_FunctionLR):
 
     Example:
         >>> optimizer = rushlight.optim.SGD([rushlight.ones(1, requires_grad=True)], lr=1.0)
-        >>> scheduler = rushlight.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (1 + epoch))
+        >>> scheduler = rushlight.optim.lr_scheduler.LambdaLR(
+        ...     optimizer, lambda epoch: 1 / (1 + epoch)
+        ... )
         >>> optimizer.step()
         >>> scheduler.step()
         >>> scheduler.get_last_lr()

@@ -26,7 +26,7 @@ def default_convert(data: Any) -> Any:
 
     Example:
         >>> rushlight.utils.data.default_convert({"x": np.zeros(2), "name": "a"})
-        {'x': tensor([0., 0.], dtype=float64), 'name': 'a'}
+        {'x': tensor([0., 0.], dtype=rushlight.float64), 'name': 'a'}
     """
     if isinstance(data, (Tensor, str, bytes)):
         return data
@@ -84,10 +84,7 @@ def collate(batch: Any, *, collate_fn_map: CollateTable | None = None) -> Any:
         return _like_mapping(first, columns)
     if _is_namedtuple(first):
         return kind(
-            *(
-                collate(column, collate_fn_map=collate_fn_map)
-                for column in zip(*batch, strict=True)
-            )
+            *(collate(column, collate_fn_map=collate_fn_map) for column in zip(*batch, strict=True))
         )
     if isinstance(first, collections.abc.Sequence):
         return _collate_sequences(batch, collate_fn_map)
@@ -171,7 +168,7 @@ def _like_mapping(example: Any, items: dict[Any, Any]) -> Any:
             clone = copy.copy(example)  # keeps what else it is, such as a default factory
             clone.update(items)
             return clone
-        return type(example)(items)  # type: ignore[call-arg]
+        return type(example)(items)
     except TypeError:
         return items
 

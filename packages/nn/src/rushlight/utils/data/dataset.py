@@ -25,6 +25,7 @@ class Dataset(Generic[T_co]):
         >>> class Squares(rushlight.utils.data.Dataset):
         ...     def __getitem__(self, index):
         ...         return index * index
+        ...
         ...     def __len__(self):
         ...         return 10
         >>> Squares()[3]
@@ -142,7 +143,9 @@ class StackDataset(Dataset[Any]):
     def __getitems__(self, indices: list[Any]) -> list[Any]:
         columns = [_items("StackDataset", dataset, indices) for dataset in self._all()]
         if isinstance(self.datasets, dict):
-            return [dict(zip(self.datasets, row, strict=True)) for row in zip(*columns, strict=True)]
+            return [
+                dict(zip(self.datasets, row, strict=True)) for row in zip(*columns, strict=True)
+            ]
         return list(zip(*columns, strict=True))
 
     def __len__(self) -> int:
@@ -185,9 +188,7 @@ class ConcatDataset(Dataset[T_co]):
     def __init__(self, datasets: Iterable[Dataset[Any]]) -> None:
         self.datasets = list(datasets)
         if not self.datasets:
-            raise error(
-                AssertionError, "ConcatDataset", "datasets should not be an empty iterable"
-            )
+            raise error(AssertionError, "ConcatDataset", "datasets should not be an empty iterable")
         if any(isinstance(dataset, IterableDataset) for dataset in self.datasets):
             raise error(
                 AssertionError,

@@ -1,0 +1,236 @@
+"""What reading and writing by index share: checks, batch dimensions, and writing in place."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .. import _dispatch
+from .._dtypes import Category, DType, int32, int64
+from .._errors import error
+from .._interpreters import leading
+from .._operator import Operator, operators
+from .._tensor.tensor import PLAIN, Tensor, native_of, storage_of
+from ._public import export, method, with_out
+
+Shape = tuple[int, ...]
+
+
+class Call(NamedTuple):
+    """A checked call of an operator that is still to be made."""
+
+    op: Operator
+    inputs: tuple[Tensor, ...]
+    attributes: dict[str, Any]
+
+
+# -- writing --------------------------------------------------------------------------------
+
+
+def indexed_write(
+    *, out: bool = False, function: bool = True, inplace: bool = True
+) -> Callable[[Callable[..., Call]], Callable[..., Tensor]]:
+    """Makes a function that plans a write public, as `name` and as `name_`.
+
+    The plan is the same for both: `name` runs its operator, `name_` has the kernel write into the
+    first operand where nothing is recorded, and else writes the operator's result into it.
+
+    Args:
+        out: Whether the function takes `out=`.
+        function: Whether it is a function of the namespace too.
+        inplace: Whether there is a `name_`.
+    """
+
+    def decorate(plan: Callable[..., Call]) -> Callable[..., Tensor]:
+        @functools.wraps(plan)
+        def plain(*arguments: Any, **keywords: Any) -> Tensor:
+            op, inputs, attributes = plan(*arguments, **keywords)
+            return op.entry(*inputs, **attributes)  # type: ignore[no-any-return]
+
+        @functools.wraps(plan)
+        def writing(*arguments: Any, **keywords: Any) -> Tensor:
+            return written(plan(*arguments, **keywords), plan.__name__)
+
+        name = plan.__name__
+        signature = inspect.signature(plan).replace(return_annotation="Tensor")
+        for made in (plain, writing):
+            made.__signature__ = signature  # type: ignore[attr-defined]
+            made.__annotations__ = {**plan.__annotations__, "return": "Tensor"}
+        writing.__name__ = writing.__qualname__ = name + "_"
+        writing.__doc__ = f"In-place version of `{name}`: writes into the tensor itself."
+        if function:
+            export(name, with_out(plain) if out else plain)
+        method(name, plain)
+        if inplace:
+            method(name + "_", writing)
+        return plain
+
+    return decorate
+
+
+def written(call: Call, who: str = "") -> Tensor:
+    """Writes the result of a call into its first operand, by the kernel itself if possible."""
+    op, inputs, attributes = call
+    x = inputs[0]
+    if not write_directly(op, inputs, attributes):
+        result = op.entry(*inputs, **attributes)
+        if result.shape != x.shape:
+            raise error(
+                RuntimeError,
+                (who or op.name) + "_",
+                f"output with shape {list(x.shape)} doesn't match the broadcast shape "
+                f"{list(result.shape)}",
+                fix="use the operator that returns a new tensor",
+            )
+        _dispatch.write(x, result)
+    return x
+
+
+def write_directly(op: Operator, inputs: tuple[Tensor, ...], attributes: dict[str, Any]) -> bool:
+    """Lets the kernel write into the first operand itself; says whether it did.
+
+    It may where nothing is recorded or interpreted and no other operand lies in the same memory.
+    """
+    state = _dispatch.STATE.get()
+    if not (state is _dispatch.GRAD or state is _dispatch.NO_GRAD):
+        return False
+    x = inputs[0]
+    if x.__class__ not in PLAIN:
+        return False
+    kind = x._k
+    kernel = None if kind.is_meta else kind.outs[op.index]
+    if kernel is None:
+        return False
+    storage = storage_of(x)
+    for y in inputs:
+        if y.__class__ not in PLAIN or y._k.device is not kind.device:
+            return False
+        if y is not x and y._storage is storage:
+            return False
+        if state.grad and y.requires_grad:
+            return False
+    _dispatch.check_writable(x)
+    natives = [native_of(y) for y in inputs]
+    try:
+        kernel(*natives, out=natives[0], **attributes)
+    except Exception as raised:
+        raise _dispatch.explained(op, inputs, attributes, raised) from raised
+    storage.version += 1
+    return True
+
+
+# -- checks ---------------------------------------------------------------------------------
+
+
+def check_tensor(who: str, name: str, x: Any) -> None:
+    """Raises unless an argument is a tensor."""
+    if not isinstance(x, Tensor):
+        raise error(
+            TypeError, who, f"argument '{name}' must be Tensor, not {type(x).__name__}"
+        )
+
+
+def check_index_dtype(
+    who: str, index: Any, *, kind: type[Exception] = RuntimeError, name: str = "index"
+) -> Tensor:
+    """An index as int64.
+
+    Raises:
+        TypeError: It is not a tensor.
+        RuntimeError: Its dtype is neither int64 nor int32.
+    """
+    if index.__class__ not in PLAIN:
+        check_tensor(who, name, index)
+    dtype = index._k.dtype
+    if dtype is int64:
+        return index  # type: ignore[no-any-return]
+    if dtype is int32:
+        return operators["cast"](index, dtype=int64)  # type: ignore[no-any-return]
+    raise error(
+        kind,
+        who,
+        f"Expected dtype int32/int64 for {name}",
+        given=f"{name} of {dtype}",
+        fix=f"convert it, for example {name}.to(rushlight.int64)",
+    )
+
+
+def check_same_dtype(who: str, x: Tensor, src: Tensor, name: str = "src") -> None:
+    """Raises unless source and target have one dtype."""
+    if src._k is not x._k and src.dtype is not x.dtype:
+        raise error(
+            RuntimeError,
+            who,
+            f"Expected self.dtype to be equal to {name}.dtype",
+            given=f"self of {x.dtype}, {name} of {src.dtype}",
+            fix=f"convert it, for example {name}.to({x.dtype})",
+        )
+
+
+def number_of(who: str, x: Tensor, value: Any) -> Any:
+    """A Python number that fits the dtype of a tensor.
+
+    Raises:
+        RuntimeError: It is complex and the tensor is not.
+    """
+    if isinstance(value, complex) and not x.dtype.is_complex:
+        raise error(
+            RuntimeError,
+            who,
+            f"value cannot be converted to type {x.dtype.name} without overflow",
+            given=f"{value!r}",
+        )
+    return value
+
+
+def cast_number(dtype: DType, value: Any) -> Any:
+    """A Python number as the dtype would store it, as far as its category goes."""
+    if dtype.category is Category.BOOL:
+        return bool(value)
+    if dtype.category is Category.INTEGER:
+        return int(value)
+    return value
+
+
+def rows(x: Tensor, dim: int) -> int:
+    """Size of a dimension; a 0-d tensor counts as one of a single element."""
+    return x.shape[dim] if x.ndim else 1
+
+
+# -- batch dimensions -----------------------------------------------------------------------
+
+
+def batch_size(values: tuple[Any, ...], bdims: tuple[Any, ...]) -> int:
+    """Number of items in a batch."""
+    return next(x.shape[d] for x, d in zip(values, bdims, strict=True) if d is not None)
+
+
+def fronted(x: Tensor, bdim: int | None, size: int) -> Tensor:
+    """A tensor with its batch dimension in front, repeated if it has none."""
+    if bdim is None:
+        return operators["expand"](x, size=(size, *x.shape))  # type: ignore[no-any-return]
+    return leading(x, bdim)
+
+
+def at_least_rows(x: Tensor) -> Tensor:
+    """A batch whose items are at least one-dimensional."""
+    return operators["unsqueeze"](x, dim=1) if x.ndim == 1 else x  # type: ignore[no-any-return]
+
+
+def zero_like(x: Tensor) -> Tensor:
+    """A 0-d zero of a tensor's kind."""
+    return operators["full"].function((), 0, dtype=x.dtype, device=x.device)  # type: ignore[no-any-return]
+
+
+def zeros(shape: Shape, like: Tensor) -> Tensor:
+    """Zeros of a shape and of a tensor's kind."""
+    return operators["full"].function(  # type: ignore[no-any-return]
+        tuple(shape), 0, dtype=like.dtype, device=like.device
+    )
+
+
+def spread_zero(shape: Shape, like: Tensor) -> Tensor:
+    """Zeros of a shape that take no memory."""
+    return operators["expand"](zero_like(like), size=tuple(shape))  # type: ignore[no-any-return]

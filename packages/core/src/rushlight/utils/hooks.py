@@ -1,0 +1,3 @@
+"""`rushlight.utils.hooks`: the handle that every `register_*_hook` returns."""
+
+from .._hooks import RemovableHandle as RemovableHandle
