@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._dtypes import DType, from_numpy_dtype
 from ._errors import Explained, error
-from ._modes import GRAD, NO_GRAD, STATE
+from ._modes import GRAD, NO_GRAD, STATE, State
 from ._node import NO_ATTRIBUTES, Node, Port, next_sequence_number
 from ._saving import keep
 from ._storage import Storage
@@ -187,7 +187,7 @@ def view_entry(op: Operator) -> Entry:
         if x.__class__ in PLAIN:
             state = STATE.get()
             if state is GRAD or state is NO_GRAD:
-                return make_view(op, x, attributes, state.grad)
+                return make_view(op, x, attributes, state)
         return slow(op, (x,), attributes)
 
     return entry
@@ -234,18 +234,23 @@ def slow(op: Operator, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> A
                 f"expected a Tensor, got {type(x).__name__}",
                 expected=op.schema.text,
             )
-        if getattr(x, "is_level_tensor", False):
-            raise error(
-                RuntimeError,
-                op.name,
-                "a tensor has left the transform that made it",
-                fix="return it from the transformed function instead of keeping it aside",
-            )
+        check_inside(x, op.name)
     if op.view_rule is not None:
-        return make_view(op, inputs[0], attributes, state.grad)
+        return make_view(op, inputs[0], attributes, state)
     if op.writes:
         return write(inputs[0], inputs[1])
     return run(op, inputs, attributes, state.grad)
+
+
+def check_inside(x: Any, who: str) -> None:
+    """Raises if a tensor is the wrapper of a transform that is not active."""
+    if getattr(x, "is_level_tensor", False) and x.level not in STATE.get().interpreters:
+        raise error(
+            RuntimeError,
+            who,
+            "a tensor has left the transform that made it",
+            fix="return it from the transformed function instead of keeping it aside",
+        )
 
 
 def overridden(function: Any, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
@@ -504,14 +509,31 @@ def explained(
 # -- views ----------------------------------------------------------------------------------
 
 
-def make_view(op: Operator, x: Tensor, attributes: dict[str, Any], grad: bool) -> Tensor:
+def make_view(op: Operator, x: Tensor, attributes: dict[str, Any], state: State) -> Tensor:
     """A tensor over the same storage with another geometry, recorded if the tensor is."""
-    storage = x._storage
-    if storage is None:
-        storage = storage_of(x)
-    rule: Any = op.view_rule
-    shape, strides, offset = rule(x._shape, x._strides or strides_of(x), x._offset, **attributes)
+    strides = x._strides if x._storage is not None else None
+    if strides is None:
+        strides = strides_of(x)
+    shape, strides, offset = op.view_rule(x._shape, strides, x._offset, **attributes)  # type: ignore[misc]
     kind = x._k if op.view_kind is None else op.view_kind(x._k, **attributes)
+    out = placed_view(op, x, attributes, kind, shape, strides, offset, state.grad)
+    if state.recorder is not None:
+        state.recorder.view(op, x, attributes, out)
+    return out
+
+
+def placed_view(
+    op: Operator,
+    x: Tensor,
+    attributes: dict[str, Any],
+    kind: Kind,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    offset: int,
+    grad: bool,
+) -> Tensor:
+    """A view of a tensor that has storage, when the geometry is known."""
+    storage: Any = x._storage
     out = _new(Tensor)
     out._k = kind
     out._a = None
@@ -524,9 +546,6 @@ def make_view(op: Operator, x: Tensor, attributes: dict[str, Any], grad: bool) -
     out._node = None
     if grad and (x._req if x._view is None else refreshed(x)) and kind.dtype.is_inexact:
         hang_view_node(op, x, attributes, out)
-    recorder = STATE.get().recorder
-    if recorder is not None:
-        recorder.view(op, x, attributes, out)
     return out
 
 
@@ -558,6 +577,8 @@ def write(x: Tensor, value: Tensor) -> Tensor:
     if state.interpreters or x.__class__ not in PLAIN or value.__class__ not in PLAIN:
         if state.interpreters:
             return state.interpreters[-1].write(x, value)  # type: ignore[no-any-return]
+        check_inside(x, "copy_")
+        check_inside(value, "copy_")
     check_writable(x)
     tracked = False
     if state.grad:
@@ -688,6 +709,9 @@ def _write_node(edges: tuple[Any, ...], path: tuple[Any, ...], x: Tensor) -> Nod
 
 def detached(x: Tensor) -> Tensor:
     """The same memory without history; not a view in autograd's sense."""
+    if getattr(x, "is_level_tensor", False):
+        check_inside(x, "detach")
+        return x.detached()  # type: ignore[attr-defined, no-any-return]
     storage = storage_of(x)
     out = over(x._k, storage, x._offset, x._shape, strides_of(x))
     out._a = x._a

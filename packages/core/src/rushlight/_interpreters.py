@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ._dispatch import write
+from ._dispatch import detached, write
 from ._errors import error
 from ._modes import STATE, entered
 from ._operator import FormulaRule, Operator, operators
@@ -41,6 +41,10 @@ class Batched(LevelTensor):
 
     bdim: int
 
+    def detached(self) -> Tensor:
+        """The tensor without history."""
+        return batched(self.level, detached(self.value), self.bdim)
+
 
 class Dual(LevelTensor):
     """A tensor with the tangent that a `jvp` carries along."""
@@ -48,6 +52,10 @@ class Dual(LevelTensor):
     __slots__ = ("tangent",)
 
     tangent: Tensor
+
+    def detached(self) -> Tensor:
+        """The tensor without history and, as in torch, without tangent."""
+        return detached(self.value)
 
 
 def _wrapper(cls: Any, level: Any, value: Tensor, shape: tuple[int, ...], strides: Any) -> Any:
@@ -364,25 +372,25 @@ def _through_vjp(
 ) -> Any:
     """The forward derivative from the reverse one: it is linear in its cotangent, and the
     derivative of that linear map, applied to the tangents, is what is sought."""
-    from ._autograd.engine import grad as gradient
+    from ._autograd.levels import gradients, reaches_outside, separate
 
+    ambient = STATE.get().grad
     with entered(STATE.get().but(grad=True)):
         inputs = tuple(
-            p.detach().requires_grad_(True) if t is not None else p
-            for p, t in zip(primals, tangents, strict=True)
+            separate(p) if t is not None else p for p, t in zip(primals, tangents, strict=True)
         )
         outs = op(*inputs, **attributes)
         results = outs if isinstance(outs, tuple) else (outs,)
-        smooth = [o for o in results if o is not None and o.requires_grad]
-        probes = [zeros_like(o).requires_grad_(True) for o in smooth]
+        smooth = [
+            o for i, o in enumerate(results)
+            if o is not None and o.dtype.is_inexact and i not in op.constant_outputs
+        ]  # fmt: skip
+        probes = [separate(zeros_like(o)) for o in smooth]
         asked = [(x, t) for x, t in zip(inputs, tangents, strict=True) if t is not None]
-        found = gradient(
-            smooth, [x for x, _ in asked], probes, create_graph=True, allow_unused=True
-        )
-        pairs = [(g, t) for g, (_, t) in zip(found, asked, strict=True) if g is not None]
-        pieces = gradient(
-            [g for g, _ in pairs], probes, [t for _, t in pairs], allow_unused=True
-        )
+        points = [x for x, _ in asked]
+        outer = ambient and reaches_outside(smooth, points)
+        pulled = gradients(smooth, points, probes, True)
+        pieces = gradients(pulled, probes, [t for _, t in asked], outer or ambient)
     by_output = {id(o): t for o, t in zip(smooth, pieces, strict=True)}
     parts = tuple(
         by_output.get(id(o)) if by_output.get(id(o)) is not None else

@@ -176,7 +176,8 @@ class Pass:
             part = g[index] if g.__class__ is list else g
             if x is not None and part is not None:
                 known = x.grad
-                x.grad = part if known is None else known + part
+                # A clone: the same array may be on its way to another tensor.
+                x._grad = operators["clone"](part) if known is None else known + part
         for hook in tuple(extra.get("prehooks", {}).values()):
             parts = tuple(g) if g.__class__ is list else (g,)
             changed = hook(parts)
@@ -228,10 +229,7 @@ class Pass:
         if known is None:
             # The array may be another tensor's too (add hands one gradient to both operands):
             # only a gradient that nobody else holds becomes the leaf's own without a copy.
-            if self.create or _held_once(g):
-                leaf._grad = g
-            else:
-                leaf._grad = operators["clone"](g)
+            leaf._grad = g if _held_once(g) else operators["clone"](g)
         elif self.create:
             leaf._grad = known + g
         else:
@@ -435,7 +433,7 @@ def backward(
         g = one.found.get(_key(edge))
         if g is not None:
             known = x.grad
-            x._grad = g if known is None else known + g
+            x._grad = operators["clone"](g) if known is None else known + g
 
 
 def grad(

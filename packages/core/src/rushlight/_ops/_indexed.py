@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from .. import _dispatch
 from .._dtypes import Category, DType, int32, int64
 from .._errors import error
-from .._interpreters import leading
 from .._operator import Operator, operators
 from .._tensor.tensor import PLAIN, Tensor, native_of, storage_of
+from ._batching import batch_size as batch_size
+from ._batching import front_or_expanded as fronted
 from ._public import export, method, with_out
 
 Shape = tuple[int, ...]
@@ -200,18 +201,6 @@ def rows(x: Tensor, dim: int) -> int:
 
 
 # -- batch dimensions -----------------------------------------------------------------------
-
-
-def batch_size(values: tuple[Any, ...], bdims: tuple[Any, ...]) -> int:
-    """Number of items in a batch."""
-    return next(x.shape[d] for x, d in zip(values, bdims, strict=True) if d is not None)
-
-
-def fronted(x: Tensor, bdim: int | None, size: int) -> Tensor:
-    """A tensor with its batch dimension in front, repeated if it has none."""
-    if bdim is None:
-        return operators["expand"](x, size=(size, *x.shape))  # type: ignore[no-any-return]
-    return leading(x, bdim)
 
 
 def at_least_rows(x: Tensor) -> Tensor:

@@ -14,9 +14,9 @@ from typing import Any
 
 from .._dispatch import Spec
 from .._errors import error
-from .._interpreters import leading
 from .._operator import operator, operators
 from .._tensor.tensor import Tensor
+from ._batching import front
 from ._public import export
 
 Sizes = tuple[int, ...]
@@ -372,15 +372,15 @@ def _from_channels(out: Tensor, dim: int, groups: int, batch: int) -> Tensor:
 def _(inputs: Any, dims: Any, *, groups: int, **settings: Any) -> tuple[Tensor, int]:
     (x, weight), (dx, dw) = inputs, dims
     if dw is None:
-        x = leading(x, dx)
+        x = front(x, dx)
         out = conv_op(_merged(x, 0), weight, groups=groups, **settings)
         return _split(out, 0, x.shape[0]), 0
-    weight = leading(weight, dw)
+    weight = front(weight, dw)
     batch = weight.shape[0]
     if dx is None:
         out = conv_op(x, _into_channels(weight, 0, groups), groups=groups, **settings)
         return _from_channels(out, 1, groups, batch), 0
-    x = _into_channels(leading(x, dx), 1, 1)
+    x = _into_channels(front(x, dx), 1, 1)
     out = conv_op(x, _merged(weight, 0), groups=batch * groups, **settings)
     return _split(out, 1, batch), 1
 
@@ -389,16 +389,16 @@ def _(inputs: Any, dims: Any, *, groups: int, **settings: Any) -> tuple[Tensor, 
 def _(inputs: Any, dims: Any, *, groups: int, **settings: Any) -> tuple[Tensor, int]:
     (g, weight), (dg, dw) = inputs, dims
     if dw is None:
-        g = leading(g, dg)
+        g = front(g, dg)
         out = conv_grad_input_op(_merged(g, 0), weight, groups=groups, **settings)
         return _split(out, 0, g.shape[0]), 0
-    weight = leading(weight, dw)
+    weight = front(weight, dw)
     batch = weight.shape[0]
     if dg is None:
         weight = _into_channels(weight, 1, 1)
         out = conv_grad_input_op(g, weight, groups=groups, **settings)
         return _from_channels(out, 1, groups, batch), 0
-    g = _into_channels(leading(g, dg), 1, 1)
+    g = _into_channels(front(g, dg), 1, 1)
     out = conv_grad_input_op(g, _merged(weight, 0), groups=batch * groups, **settings)
     return _split(out, 1, batch), 1
 
@@ -407,15 +407,15 @@ def _(inputs: Any, dims: Any, *, groups: int, **settings: Any) -> tuple[Tensor, 
 def _(inputs: Any, dims: Any, *, groups: int, **settings: Any) -> tuple[Tensor, int]:
     (g, x), (dg, dx) = inputs, dims
     if dx is None:
-        g = leading(g, dg)
+        g = front(g, dg)
         out = conv_grad_weight_op(_into_channels(g, 1, groups), x, groups=groups, **settings)
         return _from_channels(out, 0, groups, g.shape[0]), 0
-    x = leading(x, dx)
+    x = front(x, dx)
     batch = x.shape[0]
     if dg is None:
         out = conv_grad_weight_op(g, _into_channels(x, 1, groups), groups=groups, **settings)
         return _split(out, 1, batch), 1
-    g, x = _into_channels(leading(g, dg), 1, 1), _into_channels(x, 1, 1)
+    g, x = _into_channels(front(g, dg), 1, 1), _into_channels(x, 1, 1)
     out = conv_grad_weight_op(g, x, groups=batch * groups, **settings)
     return _split(out, 0, batch), 0
 

@@ -391,4 +391,3 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     return out  # type: ignore[no-any-return]
 
 
-_ = (rows, spread_zero)

@@ -14,10 +14,10 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import DType, int64
 from .._errors import error
-from .._interpreters import leading
 from .._operator import Operator, operator, operators
 from .._tensor.construction import tensor
 from .._tensor.tensor import Tensor
+from ._batching import batch_size, front_or_expanded
 from ._public import export
 from .convolution import Ints, Sizes, conv_grad_input_op, windows
 
@@ -457,10 +457,10 @@ for _op in (
 
 def _more_samples(op: Operator) -> None:
     def rule(inputs: Any, dims: Any, **attributes: Any) -> tuple[Any, Any]:
-        size = next(x.shape[d] for x, d in zip(inputs, dims, strict=True) if d is not None)
+        size = batch_size(inputs, dims)
         folded = []
         for x, d in zip(inputs, dims, strict=True):
-            x = x.unsqueeze(0).expand(size, *x.shape) if d is None else leading(x, d)
+            x = front_or_expanded(x, d, size)
             folded.append(x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]))
         out = op(*folded, **attributes)
         if isinstance(out, tuple):

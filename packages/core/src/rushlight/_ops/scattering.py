@@ -501,7 +501,7 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
     value = operators["full"].function((), number, dtype=self.dtype, device=self.device)
     strides = strides_of(self)
     length = min(self.shape)
-    stride = as_strided = operators["as_strided"]
+    as_strided = operators["as_strided"]
     offset = self.storage_offset()
     step = sum(strides)
     main = as_strided(self, size=(length,), stride=(step,), offset=offset)
@@ -512,7 +512,7 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
         block = strides[0] * (width + 1)
         left = (height - (width + 1)) * width
         count = left // (width + 1) + (1 if left % (width + 1) else 0)
-        rest = stride(self, size=(count,), stride=(step,), offset=offset + block)
+        rest = as_strided(self, size=(count,), stride=(step,), offset=offset + block)
         _dispatch.write(rest, value)
     return self
 

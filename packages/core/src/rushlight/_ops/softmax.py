@@ -7,9 +7,9 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import DType
 from .._errors import error
-from .._interpreters import leading
 from .._operator import Operator, operator
 from .._tensor.tensor import Tensor
+from ._batching import batch_size, front_or_expanded
 from ._public import export, public
 from .views import check_dim
 
@@ -96,11 +96,8 @@ def _batched_along(op: Operator) -> None:
     """The batching rule of an operator along `dim` whose operands have one shape."""
 
     def rule(inputs: tuple[Any, ...], dims: tuple[Any, ...], *, dim: int) -> tuple[Any, int]:
-        size = next(x.shape[d] for x, d in zip(inputs, dims, strict=True) if d is not None)
-        moved = [
-            x.unsqueeze(0).expand(size, *x.shape) if d is None else leading(x, d)
-            for x, d in zip(inputs, dims, strict=True)
-        ]
+        size = batch_size(inputs, dims)
+        moved = [front_or_expanded(x, d, size) for x, d in zip(inputs, dims, strict=True)]
         if moved[0].ndim == 1:  # items of no dimensions: a row of its own for each
             return op(*(x.unsqueeze(1) for x in moved), dim=1).squeeze(1), 0
         return op(*moved, dim=dim + 1), 0

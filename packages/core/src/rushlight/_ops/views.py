@@ -1,146 +1,23 @@
-"""View operators: geometry rules, their inverses, and the functions built on them."""
+"""View operators: geometry rules, their inverses, `vmap` rules, and the functions closest to them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
-from .._dispatch import detached
+from .. import _dispatch
+from .._dispatch import detached, placed_view
+from .._dtypes import int64, is_dtype
 from .._errors import error
-from .._operator import operators, view_operator
-from .._tensor.tensor import Tensor, contiguous_strides, strides_of
+from .._modes import GRAD, NO_GRAD, STATE
+from .._operator import Operator, operators, view_operator
+from .._tensor.tensor import PLAIN, Tensor, strides_of
+from ._batching import front
+from ._geometry import RESHAPES, Geometry, infer_size, shape_of, view_strides
+from ._geometry import check_dim as check_dim
+from ._geometry import check_dims as check_dims
+from ._geometry import sizes_of as sizes_of
 from ._public import export, method, public
-
-Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
-
-
-def check_dim(who: str, dim: int, ndim: int) -> int:
-    """A dimension counted from the front.
-
-    Raises:
-        IndexError: There is no such dimension.
-    """
-    extent = max(ndim, 1)
-    if not isinstance(dim, int):
-        try:
-            dim = dim.__index__()
-        except AttributeError:
-            raise error(TypeError, who, f"dim must be int, not {type(dim).__name__}") from None
-    if not -extent <= dim < extent:
-        raise error(
-            IndexError,
-            who,
-            f"Dimension out of range (expected to be in range of [{-extent}, {extent - 1}], but "
-            f"got {dim})",
-            given=f"a tensor of {ndim} dimensions, dim={dim}",
-        )
-    return dim % extent
-
-
-def check_dims(who: str, dims: Any, ndim: int) -> tuple[int, ...]:
-    """Dimensions counted from the front; None means all of them.
-
-    Raises:
-        IndexError: There is no such dimension.
-        RuntimeError: One appears twice.
-    """
-    if dims is None:
-        return tuple(range(ndim))
-    if isinstance(dims, int):
-        dims = (dims,)
-    found = tuple(check_dim(who, dim, ndim) for dim in dims)
-    if len(set(found)) != len(found):
-        twice = next(d for d in found if found.count(d) > 1)
-        raise error(
-            RuntimeError, who, f"dim {twice} appears multiple times in the list of dims",
-            given=f"dim={tuple(dims)}",
-        )  # fmt: skip
-    return found if ndim else ()
-
-
-def sizes_of(size: tuple[Any, ...]) -> tuple[int, ...]:
-    """Sizes given as one sequence or one by one."""
-    if len(size) == 1 and not isinstance(size[0], int) and hasattr(size[0], "__iter__"):
-        return tuple(int(n) for n in size[0])
-    return tuple(n if n.__class__ is int else n.__index__() for n in size)
-
-
-def infer_size(who: str, size: tuple[int, ...], count: int) -> tuple[int, ...]:
-    """A shape with its -1 replaced.
-
-    Raises:
-        RuntimeError: The shape does not have `count` elements.
-    """
-    known, unknown = 1, None
-    for place, n in enumerate(size):
-        if n == -1 and unknown is None:
-            unknown = place
-        elif n < 0:
-            what = "only one dimension can be inferred" if n == -1 else f"invalid shape dimension {n}"
-            raise error(RuntimeError, who, what, given=f"shape {list(size)}")
-        else:
-            known *= n
-    if unknown is not None:
-        if known == 0 and count == 0:
-            raise error(
-                RuntimeError,
-                who,
-                f"cannot reshape tensor of 0 elements into shape {list(size)} because the "
-                "unspecified dimension size -1 can be any value and is ambiguous",
-            )
-        if known == 0 or count % known:
-            raise _bad_shape(who, size, count)
-        return (*size[:unknown], count // known, *size[unknown + 1 :])
-    if known != count:
-        raise _bad_shape(who, size, count)
-    return size
-
-
-def _bad_shape(who: str, size: tuple[int, ...], count: int) -> Exception:
-    return error(
-        RuntimeError,
-        who,
-        f"shape '{list(size)}' is invalid for input of size {count}",
-        fix="use a shape with as many elements, or -1 for one size to be found",
-    )
-
-
-def view_strides(
-    shape: tuple[int, ...], strides: tuple[int, ...], size: tuple[int, ...]
-) -> tuple[int, ...] | None:
-    """Strides of the same memory seen in another shape, None where that needs a copy.
-
-    Runs of dimensions that lie in memory without gaps are cut anew; each new dimension must fit
-    into one run.
-    """
-    if 0 in shape:
-        return contiguous_strides(size)
-    runs: list[tuple[int, int]] = []  # (elements, innermost stride), outermost first
-    for n, step in zip(shape, strides, strict=True):
-        if n == 1:
-            continue
-        if runs and runs[-1][1] == n * step:
-            runs[-1] = (runs[-1][0] * n, step)
-        else:
-            runs.append((n, step))
-    result = [1] * len(size)
-    place = len(size) - 1
-    for count, step in reversed(runs):
-        while count > 1:
-            if place < 0:
-                return None
-            n = size[place]
-            if n != 1 and count % n:
-                return None
-            result[place] = step
-            step *= n
-            count //= n
-            place -= 1
-    while place >= 0:
-        result[place] = result[place + 1] * size[place + 1] if place + 1 < len(size) else 1
-        place -= 1
-    return tuple(result)
-
 
 # -- primitive views ------------------------------------------------------------------------
 
@@ -153,9 +30,6 @@ unsqueeze_op = view_operator("unsqueeze(Tensor(a) x, *, int dim) -> Tensor(a)")
 squeeze_op = view_operator("squeeze(Tensor(a) x, *, int[] dims) -> Tensor(a)")
 diagonal_op = view_operator("diagonal(Tensor(a) x, *, int offset, int dim1, int dim2) -> Tensor(a)")
 unfold_op = view_operator("unfold(Tensor(a) x, *, int dim, int size, int step) -> Tensor(a)")
-as_strided_op = view_operator(
-    "as_strided(Tensor(a) x, *, int[] size, int[] stride, int offset) -> Tensor(a)"
-)
 
 
 @view_op.view
@@ -188,9 +62,6 @@ def _(shape: Any, strides: Any, offset: int, *, size: tuple[int, ...]) -> Geomet
     for n, step, wanted in zip(shape, strides, size[lead:], strict=True):
         steps.append(step if n == wanted else 0)
     return size, tuple(steps), offset
-
-
-expand_op.vjp(x=lambda g, x_shape: sum_to(g, x_shape))
 
 
 @expand_op.scatter
@@ -276,26 +147,56 @@ def _(shape: Any, strides: Any, offset: int, *, dim: int, size: int, step: int) 
     )
 
 
-@as_strided_op.view
-def _(
-    shape: Any, strides: Any, start: int, *, size: tuple[int, ...], stride: tuple[int, ...], offset: int
-) -> Geometry:
-    return tuple(size), tuple(stride), offset
+def writable_copy(x: Tensor, src: Tensor) -> Tensor:
+    """A copy of a tensor into which a part of `src` may be written.
+
+    Under `vmap` or `jvp` it must carry the batch dimension or tangent of both, so something made
+    from `src` joins in.
+    """
+    if STATE.get().interpreters:
+        return x + operators["new_full"](
+            src, shape=tuple(x.shape), value=0, dtype=x.dtype, device=x.device
+        )
+    return operators["clone"](x)  # type: ignore[no-any-return]
 
 
-def _scatter_through(op: Any) -> Any:
+def scatter_through(op: Operator) -> Callable[..., Tensor]:
     """The inverse of a view whose elements are all different places of the base."""
 
     def scatter(x: Tensor, src: Tensor, **attributes: Any) -> Tensor:
-        out = operators["clone"](x)
-        op(out, **attributes).copy_(src)
-        return out  # type: ignore[no-any-return]
+        out = writable_copy(x, src)
+        _dispatch.write(op(out, **attributes), src)
+        return out
 
     return scatter
 
 
-for _op in (select_op, slice_op, diagonal_op):
-    _op.scatter(_scatter_through(_op))
+def into_zeros(op: Operator, g: Tensor, shape: tuple[int, ...], **attributes: Any) -> Tensor:
+    """The gradient of a view: zeros, with `g` where the view looked."""
+    zeros: Tensor = operators["full"].function(shape, 0, dtype=g.dtype, device=g.device)
+    if STATE.get() is NO_GRAD:
+        _dispatch.write(op(zeros, **attributes), g)
+        return zeros
+    rule: Any = op.scatter_rule
+    return rule(zeros, g, **attributes)  # type: ignore[no-any-return]
+
+
+for _op in (select_op, slice_op, diagonal_op, unfold_op):
+    _op.scatter(scatter_through(_op))
+
+select_op.vjp(
+    x=lambda g, x_shape, dim, index: into_zeros(select_op, g, x_shape, dim=dim, index=index)
+)
+slice_op.vjp(
+    x=lambda g, x_shape, dim, start, length, step: into_zeros(
+        slice_op, g, x_shape, dim=dim, start=start, length=length, step=step
+    )
+)
+diagonal_op.vjp(
+    x=lambda g, x_shape, offset, dim1, dim2: into_zeros(
+        diagonal_op, g, x_shape, offset=offset, dim1=dim1, dim2=dim2
+    )
+)
 
 
 @unsqueeze_op.scatter
@@ -310,6 +211,84 @@ def _(x: Tensor, src: Tensor, *, dims: tuple[int, ...]) -> Tensor:
 
 unsqueeze_op.vjp(x=lambda g, dim: squeeze_op(g, dims=(dim,)))
 squeeze_op.vjp(x=lambda g, x_shape: reshape(g, x_shape))
+
+
+def added_at(x_shape: tuple[int, ...], g: Tensor, seen: Callable[[Tensor], Tensor]) -> Tensor:
+    """The gradient of a view that shows elements more than once: sums over their appearances.
+
+    Args:
+        x_shape: Shape of what was viewed.
+        g: Gradient of the view.
+        seen: The view; applied to the numbers of the elements, it says which element lies where.
+    """
+    count = 1
+    for n in x_shape:
+        count *= n
+    numbers = operators["arange"](start=0, step=1, length=count, dtype=int64, device=g.device)
+    places = reshape(seen(view_op(numbers, size=tuple(x_shape))), -1)
+    zeros = operators["full"].function((count,), 0, dtype=g.dtype, device=g.device)
+    total = operators["index_add"](zeros, places, reshape(g, -1), dim=0)
+    return reshape(total, x_shape)
+
+
+unfold_op.vjp(
+    x=lambda g, x_shape, dim, size, step: added_at(
+        x_shape, g, lambda numbers: unfold_op(numbers, dim=dim, size=size, step=step)
+    )
+)
+
+
+# -- vmap -----------------------------------------------------------------------------------
+
+
+def shifted(op: Operator, *names: str) -> None:
+    """Gives a view the `vmap` rule: batch dimension in front, dimensions moved up by one."""
+
+    @op.batching  # type: ignore[untyped-decorator]
+    def _(inputs: tuple[Tensor, ...], bdims: tuple[int, ...], **attributes: Any) -> Any:
+        for name in names:
+            attributes[name] += 1
+        return op(front(inputs[0], bdims[0]), **attributes), 0
+
+
+shifted(select_op, "dim")
+shifted(slice_op, "dim")
+shifted(unsqueeze_op, "dim")
+shifted(diagonal_op, "dim1", "dim2")
+
+
+@view_op.batching
+def _(inputs: tuple[Tensor, ...], bdims: tuple[int, ...], *, size: tuple[int, ...]) -> Any:
+    x = front(inputs[0], bdims[0])
+    return view_op(x, size=(x.shape[0], *size)), 0
+
+
+@expand_op.batching
+def _(inputs: tuple[Tensor, ...], bdims: tuple[int, ...], *, size: tuple[int, ...]) -> Any:
+    x = front(inputs[0], bdims[0])
+    while x.ndim <= len(size):
+        x = unsqueeze_op(x, dim=1)
+    return expand_op(x, size=(x.shape[0], *size)), 0
+
+
+@permute_op.batching
+def _(inputs: tuple[Tensor, ...], bdims: tuple[int, ...], *, dims: tuple[int, ...]) -> Any:
+    x = front(inputs[0], bdims[0])
+    return permute_op(x, dims=(0, *[d + 1 for d in dims])), 0
+
+
+@squeeze_op.batching
+def _(inputs: tuple[Tensor, ...], bdims: tuple[int, ...], *, dims: tuple[int, ...]) -> Any:
+    return squeeze_op(front(inputs[0], bdims[0]), dims=tuple([d + 1 for d in dims])), 0
+
+
+@unfold_op.batching
+def _(inputs: tuple[Tensor, ...], bdims: tuple[int, ...], *, dim: int, size: int, step: int) -> Any:
+    x = front(inputs[0], bdims[0])
+    if x.ndim > 1:
+        return unfold_op(x, dim=dim + 1, size=size, step=step), 0
+    windows = unfold_op(unsqueeze_op(x, dim=1), dim=1, size=size, step=step)
+    return select_op(windows, dim=1, index=0), 0
 
 
 # -- functions ------------------------------------------------------------------------------
@@ -328,9 +307,22 @@ def sum_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     return view_op(x, size=tuple(shape)) if lead else x
 
 
-def view(self: Tensor, *size: Any) -> Tensor:
-    """The same memory in another shape, or reinterpreted as another dtype.
+def _in_another_shape(x: Tensor, size: tuple[int, ...]) -> Any:
+    """(shape, strides or None, attributes) of a tensor in a shape that is looked up, or None."""
+    for n in size:
+        if n.__class__ is not int:
+            return None
+    strides = x._strides if x._storage is not None else None
+    if strides is None:
+        strides = strides_of(x)
+    return RESHAPES.get((x._shape, strides, size))
 
+
+def view(self: Tensor, *shape: Any, **keywords: Any) -> Tensor:
+    """The same memory in another shape, or its bytes read as another dtype.
+
+    Args:
+        *shape: Sizes, one of which may be -1; or a dtype.
     Raises:
         RuntimeError: The shape has another number of elements, or needs a copy.
     Example:
@@ -338,21 +330,34 @@ def view(self: Tensor, *size: Any) -> Tensor:
         tensor([[0, 1],
                 [2, 3]])
     """
-    wanted = sizes_of(size)
-    for n in wanted:
-        if n < 0:
-            wanted = infer_size("view", wanted, self.numel())
-            break
-    else:
-        count = 1
-        for n in wanted:
-            count *= n
-        if count != self.numel():
-            raise _bad_shape("view", wanted, self.numel())
+    if self.__class__ in PLAIN:
+        state = STATE.get()
+        if state is GRAD or state is NO_GRAD:
+            found = _in_another_shape(self, shape)
+            if found is not None and found[1] is not None:
+                return placed_view(
+                    view_op, self, found[2], self._k, found[0], found[1], self._offset, state.grad
+                )
+    if keywords:
+        shape = (*shape, *[keywords.pop(n) for n in ("size", "dtype") if n in keywords])
+    if keywords or not shape:
+        raise error(
+            TypeError, "view", "received an invalid combination of arguments",
+            given=", ".join(keywords) or "nothing", expected="sizes, or a dtype",
+        )  # fmt: skip
+    if len(shape) == 1 and is_dtype(shape[0]):
+        return operators["view_dtype"].function(self, shape[0])  # type: ignore[no-any-return]
+    wanted = infer_size("view", sizes_of(shape), self.numel())
+    _remember(self, wanted)
     return view_op.entry(self, size=wanted)  # type: ignore[no-any-return]
 
 
 method("view", view)
+
+
+def _remember(x: Tensor, size: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The strides of a tensor in another shape, kept for the next time."""
+    return RESHAPES[tuple(x.shape), tuple(strides_of(x)), size][1]  # type: ignore[no-any-return]
 
 
 @public()
@@ -361,82 +366,138 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
 
     Raises:
         RuntimeError: The shape has another number of elements.
+    Example:
+        >>> rushlight.reshape(rushlight.arange(4), (2, 2))
+        tensor([[0, 1],
+                [2, 3]])
     """
-    size = infer_size("reshape", sizes_of(shape), input.numel())
-    if view_strides(input.shape, strides_of(input), size) is None:
+    if input.__class__ in PLAIN:
+        state = STATE.get()
+        if state is GRAD or state is NO_GRAD:
+            size = shape[0] if len(shape) == 1 and shape[0].__class__ is tuple else shape
+            found = _in_another_shape(input, size)
+            if found is not None and found[1] is not None:
+                return placed_view(
+                    view_op, input, found[2], input._k, found[0], found[1], input._offset, state.grad
+                )
+    wanted = infer_size("reshape", sizes_of(shape), input.numel())
+    if _remember(input, wanted) is None:
         input = operators["clone"](input)
-    return view_op.entry(input, size=size)  # type: ignore[no-any-return]
+    return view_op.entry(input, size=wanted)  # type: ignore[no-any-return]
 
 
 @public(function=False)
-def expand(self: Tensor, *size: Any) -> Tensor:
+def expand(self: Tensor, *size: Any, implicit: bool = False) -> Tensor:
     """A view in which dimensions of size 1 are repeated; -1 keeps a size.
 
     Raises:
         RuntimeError: A size other than 1 would change.
+    Example:
+        >>> rushlight.tensor([1, 2]).expand(2, -1)
+        tensor([[1, 2],
+                [1, 2]])
     """
     wanted = list(sizes_of(size))
-    lead = len(wanted) - self.ndim
+    shape = shape_of(self)
+    lead = len(wanted) - len(shape)
     if lead < 0:
         raise error(
             RuntimeError,
             "expand",
             f"the number of sizes provided ({len(wanted)}) must be greater or equal to the number "
-            f"of dimensions in the tensor ({self.ndim})",
-            given=f"x of shape {tuple(self.shape)}, size {tuple(wanted)}",
+            f"of dimensions in the tensor ({len(shape)})",
+            given=f"x of shape {tuple(shape)}, size {tuple(wanted)}",
         )
     for place, n in enumerate(wanted):
-        old = self.shape[place - lead] if place >= lead else None
+        old = shape[place - lead] if place >= lead else None
+        if n == old:
+            continue
         if n == -1 and old is not None:
             wanted[place] = old
-        elif n < 0 or (old is not None and old not in (1, n)):
+        elif n < 0 or (old is not None and old != 1):
             raise error(
                 RuntimeError,
                 "expand",
                 f"The expanded size of the tensor ({n}) must match the existing size ({old}) at "
                 f"non-singleton dimension {place}",
-                given=f"x of shape {tuple(self.shape)}, size {tuple(wanted)}",
+                given=f"x of shape {tuple(shape)}, size {tuple(wanted)}",
             )
     return expand_op.entry(self, size=tuple(wanted))  # type: ignore[no-any-return]
 
 
 @public()
 def permute(input: Tensor, *dims: Any) -> Tensor:
-    """A view with its dimensions in another order."""
-    wanted = check_dims("permute", sizes_of(dims), input.ndim)
-    if len(wanted) != input.ndim:
+    """A view with its dimensions in another order.
+
+    Raises:
+        RuntimeError: Not every dimension is named once.
+        IndexError: There is no such dimension.
+    Example:
+        >>> rushlight.permute(rushlight.zeros(2, 3, 4), (2, 0, 1)).shape
+        rushlight.Size([4, 2, 3])
+    """
+    ndim = len(shape_of(input))
+    given = sizes_of(dims)
+    if len(given) != ndim:
         raise error(
             RuntimeError,
             "permute",
             "number of dimensions in the tensor input does not match the length of the desired "
-            f"ordering of dimensions i.e. input.dim() = {input.ndim} is not equal to len(dims) = "
-            f"{len(wanted)}",
+            f"ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = "
+            f"{len(given)}",
         )
-    return permute_op.entry(input, dims=wanted)  # type: ignore[no-any-return]
+    return permute_op.entry(input, dims=check_dims("permute", given, ndim))  # type: ignore[no-any-return]
 
 
-@public(aliases=("swapaxes", "swapdims"))
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """A view with two dimensions exchanged."""
-    ndim = input.ndim
+    """A view with two dimensions exchanged.
+
+    Raises:
+        IndexError: There is no such dimension.
+    Example:
+        >>> rushlight.transpose(rushlight.zeros(2, 3), 0, 1).shape
+        rushlight.Size([3, 2])
+    """
+    ndim = len(shape_of(input))
     a, b = check_dim("transpose", dim0, ndim), check_dim("transpose", dim1, ndim)
-    if ndim == 0:
-        return view_op.entry(input, size=())  # type: ignore[no-any-return]
     order = list(range(ndim))
-    order[a], order[b] = b, a
+    if ndim:
+        order[a], order[b] = b, a
     return permute_op.entry(input, dims=tuple(order))  # type: ignore[no-any-return]
+
+
+def _swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """`transpose(input, axis0, axis1)`, with NumPy's names."""
+    return transpose(input, axis0, axis1)
+
+
+for _name, _function in (
+    ("transpose", transpose),
+    ("swapdims", transpose),
+    ("swapaxes", _swapaxes),
+):
+    export(_name, _function)
+    method(_name, _function)
 
 
 @public(inplace=False)
 def detach(input: Tensor) -> Tensor:
-    """The same memory without history."""
+    """The same memory without history.
+
+    Example:
+        >>> rushlight.ones(2, requires_grad=True).detach().requires_grad
+        False
+    """
     return detached(input)
 
 
-def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
-    """`input.expand(size)`."""
-    return expand(input, *size)
+@public()
+def broadcast_to(input: Tensor, size: Any) -> Tensor:
+    """`input.expand(size)`.
 
-
-export("broadcast_to", broadcast_to)
-method("broadcast_to", broadcast_to)
+    Example:
+        >>> rushlight.broadcast_to(rushlight.tensor([1, 2]), (2, 2))
+        tensor([[1, 2],
+                [1, 2]])
+    """
+    return expand(input, size)

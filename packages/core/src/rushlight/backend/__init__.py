@@ -3,6 +3,7 @@
 from ._array_device import ArrayDevice as ArrayDevice
 from ._kind import Kind as Kind
 from ._kind import kind_of as kind_of
+from ._kind import refill as refill
 from ._protocol import API_VERSION as API_VERSION
 from ._protocol import Backend as Backend
 from ._protocol import DeviceRuntime as DeviceRuntime

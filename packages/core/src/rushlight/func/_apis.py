@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .._autograd.engine import grad as gradient
+from .._autograd.levels import gradients, is_recorded, reaches_outside, separate
 from .._errors import error
 from .._interpreters import Batched, Dual, Jvp, Vmap, batched, dual, pushed, zeros_like
-from .._modes import with_modes
+from .._modes import STATE, with_modes
 from .._operator import operators
 from .._tensor.tensor import Tensor
 from .._trees import broadcast_prefix, flatten
@@ -259,7 +259,7 @@ def jvp(
         results = func(*rebuild(wrapped))
     more = None
     if has_aux:
-        results, more = results
+        results, more = _pair(results, "jvp")
         more = _stripped(level, more)
     flat, build = flatten(results)
     for out in flat:
@@ -287,75 +287,116 @@ def _stripped(level: Jvp, tree: Any) -> Any:
     return rebuild([_primal(level, x) for x in leaves])
 
 
-def _separate(x: Any) -> Any:
-    """The tensor as a new one that gradients stop at, which stays connected to the old."""
-    if not isinstance(x, Tensor):
-        return x
-    return x.view_as(x) if x.requires_grad else x.detach().requires_grad_(x.dtype.is_inexact)
-
-
 def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """A function's value, and a function that pulls gradients of the value back.
 
+    Args:
+        func: Function of tensors and structures of tensors.
+        primals: Its arguments.
+        has_aux: The function returns (result, more); `more` comes back untouched.
+    Returns:
+        (value, pull) or (value, pull, more); `pull(*cotangents)` gives one gradient per argument.
     Example:
         >>> value, pull = rushlight.func.vjp(lambda x: x * x, rushlight.tensor(3.0))
         >>> pull(rushlight.tensor(1.0))
         (tensor(6.),)
     """
     leaves, rebuild = flatten(primals)
+    ambient = STATE.get().grad
     with with_modes(grad=True):
-        inputs = [_separate(x) for x in leaves]
+        inputs = [separate(x) for x in leaves]
         results = func(*rebuild(inputs))
-        more = None
-        if has_aux:
-            results, more = results
+    more = None
+    if has_aux:
+        results, more = _pair(results, "vjp")
     flat, build = flatten(results)
+    for out in flat:
+        if not isinstance(out, Tensor):
+            raise error(
+                RuntimeError,
+                "vjp",
+                f"expected the function to return only tensors, got {type(out).__name__}",
+            )
+    outer = ambient and reaches_outside(flat, inputs)
 
-    def pull(*cotangents: Any, retain_graph: bool = True, create_graph: bool = True) -> Any:
+    def pull(*cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
         tree = cotangents[0] if len(cotangents) == 1 else cotangents
         gs, _ = flatten(tree)
-        pairs = [(o, g) for o, g in zip(flat, gs, strict=True) if o.requires_grad]
-        found: tuple[Any, ...] = (None,) * len(inputs)
-        if pairs:
-            found = gradient(
-                [o for o, _ in pairs],
-                inputs,
-                [g for _, g in pairs],
-                retain_graph=True,
-                create_graph=create_graph,
-                allow_unused=True,
+        if len(gs) != len(flat):
+            raise error(
+                RuntimeError,
+                "vjp",
+                "Expected pytree structure of cotangents to be the same as pytree structure of "
+                "outputs to the function",
+                given=f"{len(gs)} cotangents for {len(flat)} outputs",
             )
-        filled = [zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]
-        return rebuild(filled)
+        for out, g in zip(flat, gs, strict=True):
+            if tuple(g.shape) != tuple(out.shape):
+                raise error(
+                    RuntimeError,
+                    "vjp",
+                    "a cotangent must have the shape of its output",
+                    given=f"{tuple(g.shape)} for an output of shape {tuple(out.shape)}",
+                )
+        create = outer or any(map(is_recorded, gs)) if create_graph is None else create_graph
+        return rebuild(gradients(flat, inputs, gs, create and STATE.get().grad))
 
-    value = build([o.detach() if not _outer(leaves) else o for o in flat])
+    value = build(flat if outer else [_without_history(o) for o in flat])
     return (value, pull, more) if has_aux else (value, pull)
 
 
-def _outer(leaves: list[Any]) -> bool:
-    return any(isinstance(x, Tensor) and x.requires_grad for x in leaves)
+def _pair(results: Any, who: str) -> tuple[Any, Any]:
+    """(result, more) of a function with `has_aux`."""
+    if not isinstance(results, tuple) or len(results) != 2:
+        raise error(
+            RuntimeError,
+            who,
+            "output of function f should be a tuple (output, aux) when has_aux is True",
+            given=type(results).__name__,
+        )
+    return results
+
+
+def _without_history(x: Tensor) -> Tensor:
+    """The same values and wrappers, with nothing recorded."""
+    if isinstance(x, Batched):
+        return batched(x.level, _without_history(x.value), x.bdim)
+    if isinstance(x, Dual):
+        return dual(x.level, _without_history(x.value), _without_history(x.tangent))
+    return x.detach() if x.requires_grad else x
 
 
 def grad_and_value(
     func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
-    """As `grad`, and the value too: (gradient, value)."""
+    """As `grad`, and the value too: (gradient, value).
+
+    Example:
+        >>> rushlight.func.grad_and_value(lambda x: x ** 3)(rushlight.tensor(2.0))
+        (tensor(12.), tensor(8.))
+    """
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     def differentiated(*args: Any, **kwargs: Any) -> Any:
-        outer = _outer(flatten(args)[0])
         arguments = list(args)
         asked = []
+        ambient = STATE.get().grad
+        for number in numbers:
+            if not -len(args) <= number < len(args):
+                raise error(
+                    RuntimeError, "grad", f"Got argnum={number}, but only {len(args)} positional "
+                    "inputs"
+                )  # fmt: skip
         with with_modes(grad=True):
             for number in numbers:
                 leaves, rebuild = flatten(arguments[number])
-                inputs = [_separate(x) for x in leaves]
+                inputs = [separate(x) for x in leaves]
                 arguments[number] = rebuild(inputs)
                 asked.append((inputs, rebuild))
             result = func(*arguments, **kwargs)
         more = None
         if has_aux:
-            result, more = result
+            result, more = _pair(result, "grad")
         if not isinstance(result, Tensor) or result.ndim != 0:
             raise error(
                 RuntimeError,
@@ -365,18 +406,16 @@ def grad_and_value(
                 fix="reduce the result, for example with sum() or mean()",
             )
         every = [x for inputs, _ in asked for x in inputs]
-        if result.requires_grad:
-            found: Any = gradient(result, every, create_graph=outer, allow_unused=True)
-        else:
-            found = [None] * len(every)
-        flat = [zeros_like(x) if g is None else g for g, x in zip(found, every, strict=True)]
+        outer = ambient and reaches_outside([result], every)
+        one = operators["full"].function((), 1, dtype=result.dtype, device=result.device)
+        flat = gradients([result], every, [one], outer)
         built, start = [], 0
         for inputs, rebuild in asked:
             built.append(rebuild(flat[start : start + len(inputs)]))
             start += len(inputs)
-        gradients = built[0] if isinstance(argnums, int) else tuple(built)
-        value = result if outer else result.detach()
-        return (gradients, (value, more)) if has_aux else (gradients, value)
+        found = built[0] if isinstance(argnums, int) else tuple(built)
+        value = result if outer else _without_history(result)
+        return (found, (value, more)) if has_aux else (found, value)
 
     return differentiated
 

@@ -35,10 +35,12 @@ def bessel_functions(xp: ArrayModule) -> Functions:
     References:
         Abramowitz and Stegun (1964), Handbook of Mathematical Functions, 9.2 and 9.7.
     """
-    return Functions({**_modified(xp), **_ordinary(xp)}, {})
+    return Functions({**modified(xp), **ordinary(xp)}, {})
 
 
-def _modified(xp: ArrayModule) -> dict[str, Kernel]:
+def modified(xp: ArrayModule) -> dict[str, Kernel]:
+    """I0 and I1, also times exp(-|x|)."""
+
     def scaled(small: Series, large: Series) -> Kernel:
         """exp(-x) I(x) for x >= 0; for order 1 the small series has the factor x taken out."""
 
@@ -77,7 +79,16 @@ def _modified(xp: ArrayModule) -> dict[str, Kernel]:
     return {"i0": i0, "i0e": i0e, "i1": i1, "i1e": i1e}
 
 
-def _ordinary(xp: ArrayModule) -> dict[str, Kernel]:
+def hankel_parts(xp: ArrayModule, x: Array, p: Series, q: Series) -> tuple[Array, Array]:
+    """P and Q of Hankel's asymptotic form, over sqrt(pi x), for large x."""
+    t = 98 / (x * x) - 1
+    scale = 1 / xp.sqrt(math.pi * x)
+    return scale * chebyshev(xp, t, p), scale * chebyshev(xp, t, q) / x
+
+
+def ordinary(xp: ArrayModule) -> dict[str, Kernel]:
+    """J0 and J1."""
+
     def factors(x: Array, zeros: tuple[tuple[float, float], ...]) -> Array:
         """(x**2 - a**2)(x**2 - b**2), accurate near the zeros a and b."""
         product: Array = 1.0
@@ -91,18 +102,13 @@ def _ordinary(xp: ArrayModule) -> dict[str, Kernel]:
     def j1_near(x: Array) -> Array:
         return x * factors(x, J1_ZEROS) * chebyshev(xp, x * x * (2 / 64) - 1, J1_SMALL)
 
-    def hankel(x: Array, p: Series, q: Series) -> tuple[Array, Array]:
-        t = 98 / (x * x) - 1
-        scale = 1 / xp.sqrt(math.pi * x)
-        return scale * chebyshev(xp, t, p), scale * chebyshev(xp, t, q) / x
-
     def j0_far(x: Array) -> Array:
-        p, q = hankel(x, J0_P, J0_Q)
+        p, q = hankel_parts(xp, x, J0_P, J0_Q)
         sin, cos = xp.sin(x), xp.cos(x)
         return p * (cos + sin) - q * (sin - cos)
 
     def j1_far(x: Array) -> Array:
-        p, q = hankel(x, J1_P, J1_Q)
+        p, q = hankel_parts(xp, x, J1_P, J1_Q)
         sin, cos = xp.sin(x), xp.cos(x)
         return p * (sin - cos) + q * (sin + cos)
 

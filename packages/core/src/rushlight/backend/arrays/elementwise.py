@@ -182,6 +182,10 @@ def _unary(xp: ArrayModule) -> Kernels:
     def complex_angle(x: Array) -> Array:
         return xp.arctan2(x.imag, x.real)
 
+    def frexp(x: Array) -> tuple[Array, Array]:
+        mantissa, exponent = xp.frexp(x)
+        return mantissa, exponent.astype(np.int32, copy=False)
+
     reciprocal, copy = xp.reciprocal, xp.ndarray.copy
     signs = {"bool": copy, "integer": sign, "floating": sign, "reduced": sign}
     return {
@@ -194,6 +198,7 @@ def _unary(xp: ArrayModule) -> Kernels:
         "sinc": by_float(sinc, complex=sinc),
         "logit": by_float(logit),
         "entr": by_float(entr),
+        "frexp": by_float(frexp),
         "angle": {"floating": angle, "reduced": angle, "complex": complex_angle},
         "nan_to_num": _nan_to_num(xp),
     }

@@ -14,6 +14,7 @@ from rushlight._errors import LinAlgError, error
 
 from ._common import INT64, Array, ArrayModule, Kernel, Kernels
 from ._factorizations import Factorizations
+from ._indefinite import Indefinite
 
 
 def linalg_kernels(xp: ArrayModule) -> Kernels:
@@ -25,7 +26,11 @@ def linalg_kernels(xp: ArrayModule) -> Kernels:
         **_solvers(xp, factor),
         **_functions(xp),
     }
-    return {name: {"floating": kernel, "complex": kernel} for name, kernel in kernels.items()}
+    entries: Kernels = {
+        name: {"floating": kernel, "complex": kernel} for name, kernel in kernels.items()
+    }
+    entries["lu_permutation"] = {"integer": factor.permutation}
+    return entries
 
 
 def _raising(who: str, run: Callable[[], Any]) -> Any:
@@ -58,16 +63,51 @@ def _singular(who: str, factor: Factorizations, x: Array) -> LinAlgError:
     )
 
 
+def _not_positive(x: Array, info: Array) -> LinAlgError:
+    """The error for a batch in which a matrix is not positive definite."""
+    place = int(np.flatnonzero(info)[0])
+    batch = f"(Batch element {place}): " if x.ndim > 2 else ""
+    return error(
+        LinAlgError,
+        "linalg.cholesky",
+        f"{batch}The factorization could not be completed because the input is not "
+        f"positive-definite (the leading minor of order {int(info.reshape(-1)[place])} is not "
+        "positive-definite).",
+        given=f"a matrix of shape {tuple(x.shape)}",
+        fix="use linalg.cholesky_ex, which reports instead of raising, or linalg.ldl_factor",
+    )
+
+
+def _zero_pivot(diagonal: Array, x: Array) -> LinAlgError:
+    """The error for a batch in which the second LU factor has a zero on its diagonal."""
+    zero = (diagonal == 0).reshape(-1, diagonal.shape[-1])
+    found = [int(place[0]) for place in np.nonzero(zero)]
+    batch = f"(Batch element {found[0]}): " if x.ndim > 2 else ""
+    return error(
+        LinAlgError,
+        "linalg.lu_factor",
+        f"{batch}U[{found[1] + 1},{found[1] + 1}] is zero and using it on lu_solve would result in "
+        "a division by zero.",
+        given=f"a matrix of shape {tuple(x.shape)}",
+        fix="use linalg.lu_factor_ex, which reports instead of raising",
+    )
+
+
 def _decompositions(xp: ArrayModule, factor: Factorizations) -> dict[str, Kernel]:
     linalg = xp.linalg
+    indefinite = Indefinite(xp)
 
-    def linalg_cholesky(x: Array, *, upper: bool = False) -> tuple[Array, Array]:
+    def linalg_cholesky(
+        x: Array, *, upper: bool = False, check_errors: bool = False
+    ) -> tuple[Array, Array]:
         x = factor.adjoint(x) if upper else x
         info = xp.zeros(x.shape[:-2], np.int32)
         try:
             out = linalg.cholesky(x)
         except np.linalg.LinAlgError:
             out, info = factor.cholesky_with_info(x)
+            if check_errors and info.any():
+                raise _not_positive(x, info) from None
         return (factor.adjoint(out).copy() if upper else out), info
 
     def linalg_qr(x: Array, *, mode: str = "reduced") -> tuple[Array, Array]:
@@ -87,8 +127,11 @@ def _decompositions(xp: ArrayModule, factor: Factorizations) -> dict[str, Kernel
     def linalg_svdvals(x: Array) -> Array:
         return _raising("linalg.svdvals", lambda: linalg.svd(x, compute_uv=False))
 
-    def linalg_lu_factor(x: Array) -> tuple[Array, Array]:
-        return factor.lu(x)
+    def linalg_lu_factor(x: Array, *, check_errors: bool = False) -> tuple[Array, Array]:
+        lu, pivots = factor.lu(x)
+        if check_errors and lu.size and not factor.diagonal(lu).all():
+            raise _zero_pivot(factor.diagonal(lu), x)
+        return lu, pivots
 
     return {
         "linalg_cholesky": linalg_cholesky,
@@ -97,6 +140,8 @@ def _decompositions(xp: ArrayModule, factor: Factorizations) -> dict[str, Kernel
         "linalg_svd": linalg_svd,
         "linalg_svdvals": linalg_svdvals,
         "linalg_lu_factor": linalg_lu_factor,
+        "linalg_ldl_factor": indefinite.factor,
+        "linalg_ldl_solve": indefinite.solve,
         "householder_product": factor.householder_product,
     }
 

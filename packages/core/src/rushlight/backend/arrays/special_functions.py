@@ -12,10 +12,12 @@ import math
 import numpy as np
 
 from ._bessel import bessel_functions
+from ._bessel_second import bessel_functions_of_the_second_kind
 from ._chebyshev import ERF, ERFCINV, ERFCX, ERFINV, chebyshev
 from ._common import FLOAT32, Array, ArrayModule, Kernel, Kernels, in_double, widened
 from ._gamma import gamma_functions
 from ._piecewise import piecewise
+from ._polynomials import polynomial_functions
 
 _BLOCK = 1 << 13
 _SQRT_HALF = math.sqrt(0.5)
@@ -39,6 +41,8 @@ def special_function_kernels(xp: ArrayModule) -> Kernels:
     for functions in (gamma_functions(xp), bessel_functions(xp)):
         unary |= functions.unary
         others |= functions.others
+    unary |= bessel_functions_of_the_second_kind(xp)
+    others |= polynomial_functions(xp)
     table: Kernels = {}
     for name, kernel in unary.items():
         run = in_double(_blocked(xp, kernel, np.float64))
