@@ -567,11 +567,16 @@ def hang_view_node(op: Operator, x: Tensor, attributes: dict[str, Any], out: Ten
 # -- writes ---------------------------------------------------------------------------------
 
 
-def write(x: Tensor, value: Tensor) -> Tensor:
+def write(x: Tensor, value: Tensor, own: bool = False) -> Tensor:
     """Writes a tensor into another's memory: `copy_`, and the end of every in-place operator.
 
     The value broadcasts to `x` and is converted to its dtype and device.  Under recording `x` takes
     over the value's history; if `x` is a view, its base's history is rewritten.
+
+    Args:
+        x: The tensor to write to.
+        value: What to write.
+        own: Nothing else refers to the value, so `x` may take over its node.
     """
     state = STATE.get()
     if state.interpreters or x.__class__ not in PLAIN or value.__class__ not in PLAIN:
@@ -592,7 +597,7 @@ def write(x: Tensor, value: Tensor) -> Tensor:
         fitted = value
     transfer(x, fitted)
     if tracked:
-        rewrite_history(x, fitted)
+        rewrite_history(x, fitted, own)
     return x
 
 
@@ -638,7 +643,7 @@ def move_data(x: Tensor, value: Tensor) -> None:
 
 def check_writable(x: Tensor) -> None:
     """Raises if several elements of a tensor lie in one place."""
-    if x._storage is None or dense(x._shape, strides_of(x)):
+    if x._storage is None or 0 in x.shape or dense(x._shape, strides_of(x)):
         return
     for n, step in zip(x.shape, strides_of(x), strict=True):
         if step == 0 and n > 1:
@@ -655,7 +660,7 @@ def check_writable(x: Tensor) -> None:
 def check_history_writable(x: Tensor) -> None:
     """Raises if an in-place write would destroy a leaf."""
     base, what = x, "a leaf Variable"
-    while base._view is not None:
+    while base._view is not None and (base._node is not None or not base._req):
         base, what = base._view[0], "a view of a leaf Variable"
     if base._req and base._node is None:
         raise error(
@@ -667,17 +672,22 @@ def check_history_writable(x: Tensor) -> None:
         )
 
 
-def rewrite_history(x: Tensor, value: Tensor) -> None:
+def rewrite_history(x: Tensor, value: Tensor, own: bool = False) -> None:
     """Makes the value's history the tensor's, and its base's."""
     storage = storage_of(x)
     if x._view is None:
-        if value._req:
-            x._node, x._req = value._node or value, True
-            if value._node is None:
-                x._node = _write_node((value,), (), x)
+        before = x._node
+        if not value._req:
+            x._node = _write_node((None,), (), x)
+        elif own and value._node is not None:
+            x._node = value._node
         else:
-            x._node, x._req = _write_node((None,), (), x), True
+            # Hooks on `x` must not see what else the value is used for.
+            x._node = _write_node((value._node or value,), (), x)
+        x._req = True
         storage.rewrites += 1
+        if before is not None:
+            _move_retained(x, before)
         return
     path = []
     base = x
@@ -690,6 +700,17 @@ def rewrite_history(x: Tensor, value: Tensor) -> None:
     base._node = _write_node((base_edge, value_edge), tuple(reversed(path)), base)
     base._req = True
     storage.rewrites += 1
+
+
+def _move_retained(x: Tensor, before: Any) -> None:
+    """`retain_grad` follows a tensor through in-place writes."""
+    node, index = (before.node, before.index) if before.__class__ is Port else (before, 0)
+    retained = (node.extra or {}).get("retained")
+    if retained and index in retained and retained[index]() is x:
+        node, after = x._node, 0
+        if node.__class__ is Port:
+            node, after = node.node, node.index
+        node.extras().setdefault("retained", {})[after] = retained.pop(index)
 
 
 def _write_node(edges: tuple[Any, ...], path: tuple[Any, ...], x: Tensor) -> Node:

@@ -389,8 +389,9 @@ def _through_vjp(
         asked = [(x, t) for x, t in zip(inputs, tangents, strict=True) if t is not None]
         points = [x for x, _ in asked]
         outer = ambient and reaches_outside(smooth, points)
-        pulled = gradients(smooth, points, probes, True)
-        pieces = gradients(pulled, probes, [t for _, t in asked], outer or ambient)
+        stack = STATE.get().interpreters
+        pulled = gradients(smooth, points, probes, True, stack)
+        pieces = gradients(pulled, probes, [t for _, t in asked], outer or ambient, stack)
     by_output = {id(o): t for o, t in zip(smooth, pieces, strict=True)}
     parts = tuple(
         by_output.get(id(o)) if by_output.get(id(o)) is not None else

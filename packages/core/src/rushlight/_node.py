@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._hooks import RemovableHandle, add_hook
 
@@ -95,8 +95,16 @@ class Port:
         self.kind = kind
 
 
+class GradientEdge(NamedTuple):
+    """A place in a graph that receives a gradient: a node, and which of its results."""
+
+    node: Any
+    output_nr: int
+    ownership_token: Any = None
+
+
 class AccumulateGrad:
-    """Stands for a leaf in `next_functions`."""
+    """Stands for a leaf in `next_functions`; made when asked for, and equal for one leaf."""
 
     __slots__ = ("variable",)
 
@@ -105,6 +113,12 @@ class AccumulateGrad:
 
     next_functions: tuple[()] = ()
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AccumulateGrad) and other.variable is self.variable
+
+    def __hash__(self) -> int:
+        return hash(("AccumulateGrad", id(self.variable)))
+
     def name(self) -> str:
         """Name as torch prints it."""
         return "AccumulateGrad"
@@ -112,6 +126,15 @@ class AccumulateGrad:
     def register_hook(self, fn: Callable[..., Any]) -> RemovableHandle:
         """Calls `fn` after the gradient has been added to the leaf's."""
         return self.variable.register_post_accumulate_grad_hook(lambda leaf: fn((), (leaf.grad,)))
+
+    def register_prehook(self, fn: Callable[..., Any]) -> RemovableHandle:
+        """Calls `fn((grad,))` before the gradient is added; may replace it."""
+
+        def hook(g: Tensor) -> Any:
+            changed = fn((g,))
+            return changed[0] if isinstance(changed, tuple) else changed
+
+        return self.variable.register_hook(hook)
 
 
 def _public_edge(edge: Any) -> tuple[Any, int]:

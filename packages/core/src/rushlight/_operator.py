@@ -245,6 +245,8 @@ class Operator:
         storage = x._storage
         assert storage is not None
         x._view = (parent, self, attributes, storage.rewrites)
+        if x._req and x._node is None:
+            return  # requires_grad_() made it a leaf of its own
         if parent._req and x._k.dtype.is_inexact:
             _dispatch.hang_view_node(self, parent, attributes, x)
         else:

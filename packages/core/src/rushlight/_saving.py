@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from ._errors import error
-from ._modes import STATE
-from ._node import FREED, Node
+from ._modes import STATE, with_modes
+from ._node import FREED, NO_ATTRIBUTES, Node, next_sequence_number
 from ._storage import Storage
-from ._tensor.tensor import PLAIN, Tensor, contiguous_strides, fresh, storage_of
+from ._tensor.tensor import (
+    PLAIN,
+    Tensor,
+    contiguous_strides,
+    fresh,
+    over,
+    storage_of,
+    strides_of,
+    version_of,
+)
 
 _new = object.__new__
 
@@ -61,17 +70,81 @@ def saved_result(out: Tensor, index: int) -> SavedResult:
 
 
 class Packed:
-    """A saved tensor that the user's `saved_tensors_hooks` took into custody."""
+    """A saved tensor that the user's `saved_tensors_hooks` took into custody.
 
-    __slots__ = ("unpack", "value")
+    The hooks see data only.  Its history is kept here, and given to what the unpack hook returns.
 
-    def __init__(self, x: Tensor, hooks: Any) -> None:
+    Args:
+        x: The tensor.
+        hooks: The pack and the unpack hook.
+        index: Which of the node's own results it is, None for an input.
+    """
+
+    __slots__ = ("edge", "index", "unpack", "value")
+
+    def __init__(self, x: Tensor, hooks: Any, index: int | None = None) -> None:
         pack, self.unpack = hooks
-        self.value = pack(x)
+        self.index = index
+        self.edge = (x._node or x) if index is None and x.requires_grad else None
+        data = detached(x)
+        version = version_of(data)
+        with with_modes(grad=False):
+            self.value = pack(data)
+        if version_of(data) != version:
+            raise error(
+                RuntimeError,
+                "saved_tensors_hooks",
+                "A saved tensor pack hook is modifying its input in place",
+                given=f"a tensor of shape {tuple(x.shape)}",
+                fix="clone() it in the pack hook before writing to it",
+            )
 
     def tensor(self, node: Node) -> Any:
-        """What the user's unpack hook gives back."""
-        return self.unpack(self.value)
+        """What the user's unpack hook gives back, with the history of what was saved."""
+        with with_modes(grad=False):
+            value = self.unpack(self.value)
+        if not isinstance(value, Tensor):
+            raise error(
+                TypeError,
+                "saved_tensors_hooks",
+                "Output of saved tensor unpack_hook expected to be a Tensor but got result of "
+                f"type {type(value).__name__}",
+            )
+        edge: Any = self.edge
+        if self.index is not None:
+            if not value._k.dtype.is_inexact or self.index in node.op.constant_outputs:
+                return value
+            edge = node if node.extra is None else _port(node, self.index)
+        if edge is None:
+            return value
+        made = detached(value)
+        if isinstance(edge, Tensor):
+            edge = _identity(edge)
+        made._node, made._req = edge, True
+        return made
+
+
+def _identity(leaf: Tensor) -> Node:
+    """A node that hands its gradient to a leaf."""
+    from ._operator import operators
+
+    node = _new(Node)
+    node.sequence = next_sequence_number()
+    node.op = operators["clone"]
+    node.attributes = NO_ATTRIBUTES
+    node.edges = (leaf,)
+    node.kind = leaf._k
+    node.extra = None
+    node.shape = tuple(leaf.shape)
+    node.saved = node.versions = ()
+    return node
+
+
+def detached(x: Tensor) -> Tensor:
+    """The same memory without history; unlike dispatch's, of no interest to a recorder."""
+    made = over(x._k, storage_of(x), x._offset, tuple(x.shape), strides_of(x))
+    made._a = x._a
+    return made
 
 
 def _saved(x: Any, hooks: Any) -> tuple[Any, Any]:
@@ -113,12 +186,12 @@ def keep(node: Node, keeps: Keeps, inputs: tuple[Any, ...], outputs: Any) -> Non
                 value = saved_result(outputs, 0)
                 version = value.storage.version
                 if hooks is not None:
-                    value, version = Packed(outputs, hooks), 0
+                    value, version = Packed(outputs, hooks, 0), 0
             elif form == "result":
                 value = saved_result(outputs[what[1]], what[1])
                 version = value.storage.version
                 if hooks is not None:
-                    value, version = Packed(outputs[what[1]], hooks), 0
+                    value, version = Packed(outputs[what[1]], hooks, what[1]), 0
             elif form == "result":
                 value = saved_result(outputs[what[1]], what[1])
                 version = value.storage.version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rushlight.backend._protocol import KernelEntry
 from rushlight_cpu.kernels import (
     activation,
     adaptive_pooling,
@@ -15,7 +16,6 @@ from rushlight_cpu.kernels import (
     recurrent,
     softmax,
 )
-from rushlight_cpu.kernels._common import Kernel
 
 _FAMILIES = (
     activation,
@@ -32,9 +32,9 @@ _FAMILIES = (
 )
 
 
-def cpu_kernels() -> dict[str, Kernel]:
+def cpu_kernels() -> dict[str, KernelEntry]:
     """Every kernel of this package by the name of its operator."""
-    found: dict[str, Kernel] = {}
+    found: dict[str, KernelEntry] = {}
     for family in _FAMILIES:
         for name, kernel in family.KERNELS.items():
             if name in found:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rushlight.backend._protocol import KernelEntry
 from rushlight_cpu.kernels import _parallel
-from rushlight_cpu.kernels._common import BLOCK, Array, Kernel, reduced_precision
+from rushlight_cpu.kernels._common import BLOCK, Array, reduced_precision
 from rushlight_cpu.kernels._erf import erfc64, half_erfc32
 
 _ROOT_HALF = math.sqrt(0.5)
@@ -179,11 +180,8 @@ def silu_backward(g: Array, x: Array) -> Array:
     return _pointwise(_silu_backward, 10.0, g, x)
 
 
-KERNELS: dict[str, Kernel] = {
-    "gelu": gelu,
-    "gelu_backward": gelu_backward,
-    "sigmoid": sigmoid,
-    "sigmoid_backward": sigmoid_backward,
-    "silu": silu,
-    "silu_backward": silu_backward,
+KERNELS: dict[str, KernelEntry] = {
+    # Whole numbers are promoted first, and complex ones have the array family's kernels.
+    kernel.__name__: {"floating": kernel, "reduced": kernel}
+    for kernel in (gelu, gelu_backward, sigmoid, sigmoid_backward, silu, silu_backward)
 }

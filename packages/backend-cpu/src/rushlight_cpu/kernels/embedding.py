@@ -28,8 +28,17 @@ def check_rows(who: str, indices: Array, count: int) -> None:
         )
 
 
-def embedding(weight: Array, indices: Array) -> Array:
-    """Rows of `weight` (V, D) at `indices`, in shape (*indices, D)."""
+def embedding(
+    weight: Array,
+    indices: Array,
+    *,
+    padding_idx: int | None = None,
+    scale_grad_by_freq: bool = False,
+) -> Array:
+    """Rows of `weight` (V, D) at `indices`, in shape (*indices, D).
+
+    The settings only concern the gradient.
+    """
     check_rows("embedding", indices, weight.shape[0])
     # The bounds are known to hold: "clip" only avoids the buffered copy of the default mode.
     out: Array = np.take(weight, indices, axis=0, mode="clip" if weight.shape[0] else "raise")

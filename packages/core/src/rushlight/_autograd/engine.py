@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextvars import ContextVar
 from heapq import heappop, heappush
 from typing import Any
 
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
-from .._node import FREED, Node, Port
+from .._node import FREED, AccumulateGrad, GradientEdge, Node, Port
 from .._operator import operators
 from .._tensor.tensor import PLAIN, Tensor
 
 _Edge = Any
+#: The pass that runs now, for hooks that wait for several gradients.
+CURRENT: ContextVar[Pass | None] = ContextVar("rushlight_pass", default=None)
 
 
 def edge_of(x: Tensor) -> _Edge:
-    """Where the gradient of a tensor goes."""
+    """Where the gradient of a tensor, or of a `GradientEdge`, goes."""
+    if isinstance(x, GradientEdge):
+        if isinstance(x.node, AccumulateGrad):
+            return x.node.variable
+        ports = (x.node.extra or {}).get("ports")
+        return ports[x.output_nr] if ports else x.node
     if x._view is not None:
         x.requires_grad  # noqa: B018  (brings the history of a view up to date)
     return x._node or x
@@ -58,6 +66,8 @@ class Pass:
         self.wanted: set[_Edge] | None = None if wanted is None else set(map(_key, wanted))
         self.found: dict[_Edge, Tensor] = {}
         self.useful: set[Node] | None = None
+        self.roots: list[_Edge] = []
+        self._reached: set[int] | None = None
 
     # -- sending -------------------------------------------------------------------------
 
@@ -102,8 +112,10 @@ class Pass:
         """Sends the roots' gradients and runs every node they reach."""
         if self.wanted is not None:
             self.useful = _nodes_leading_to(self.wanted, [edge for edge, _ in roots])
+        self.roots = [edge for edge, _ in roots]
         state = STATE.get()
         token = STATE.set(state.but(grad=self.create))
+        outer = CURRENT.set(self)
         try:
             for edge, g in roots:
                 self.send(edge, g)
@@ -130,7 +142,24 @@ class Pass:
             for leaf, g in self.leaves.items():
                 self.finish_leaf(leaf, g)
         finally:
+            CURRENT.reset(outer)
             STATE.reset(token)
+
+    def reaches(self) -> set[int]:
+        """Identities of the nodes and leaves that this pass gives a gradient to."""
+        if self._reached is None:
+            found: set[int] = set()
+            stack = list(self.roots)
+            while stack:
+                edge = stack.pop()
+                target = edge.node if edge.__class__ is Port else edge
+                if id(target) in found:
+                    continue
+                found.add(id(target))
+                if target.__class__ is Node and (self.useful is None or target in self.useful):
+                    stack.extend(e for e in target.edges if e is not None)
+            self._reached = found
+        return self._reached
 
     def step(self, node: Node, g: Any) -> None:
         """Runs one node and sends its gradients on."""
@@ -336,7 +365,7 @@ def _check_nan(node: Node, gradients: tuple[Any, ...]) -> None:
 def _sequence(value: Any) -> tuple[Any, ...]:
     if value is None:
         return ()
-    return (value,) if isinstance(value, Tensor) else tuple(value)
+    return (value,) if isinstance(value, (Tensor, GradientEdge)) else tuple(value)
 
 
 def _first_gradients(
@@ -351,6 +380,14 @@ def _first_gradients(
     roots = []
     for place, x in enumerate(tensors):
         g = gradients[place] if gradients else None
+        if isinstance(x, GradientEdge):
+            if g is None:
+                raise error(
+                    RuntimeError, who, "a GradientEdge as output needs a gradient",
+                    fix="pass it in grad_outputs",
+                )  # fmt: skip
+            roots.append((edge_of(x), g if create else g.detach() if g.requires_grad else g))
+            continue
         if not isinstance(x, Tensor) or not x.requires_grad:
             raise error(
                 RuntimeError,
@@ -473,7 +510,7 @@ def grad(
         )
     retain = create_graph if retain_graph is None else retain_graph
     for place, x in enumerate(targets):
-        if not isinstance(x, Tensor) or not x.requires_grad:
+        if not isinstance(x, GradientEdge) and not (isinstance(x, Tensor) and x.requires_grad):
             raise error(
                 RuntimeError,
                 "grad",
@@ -481,7 +518,9 @@ def grad(
                 fix="create it with requires_grad=True",
             )
     if is_grads_batched:
-        return _batched(results, targets, grad_outputs, create_graph, allow_unused, materialize_grads)
+        return _batched(
+            results, targets, grad_outputs, retain, create_graph, allow_unused, materialize_grads
+        )
     roots = _first_gradients("grad", results, _sequence(grad_outputs), create_graph)
     edges = [edge_of(x) for x in targets]
     one = Pass(retain, create_graph, edges)
@@ -489,14 +528,15 @@ def grad(
     found: list[Tensor | None] = []
     for place, (x, edge) in enumerate(zip(targets, edges, strict=True)):
         g = one.found.get(_key(edge))
-        if g is None and materialize_grads:
+        if g is None and materialize_grads and isinstance(x, Tensor):
             g = operators["full"].function(tuple(x.shape), 0, dtype=x.dtype, device=x.device)
         if g is None and not allow_unused:
             raise error(
                 RuntimeError,
                 "grad",
                 "One of the differentiated Tensors appears to not have been used in the graph",
-                given=f"input {place} of shape {tuple(x.shape)}",
+                given=f"input {place}"
+                + (f" of shape {tuple(x.shape)}" if isinstance(x, Tensor) else ""),
                 fix="set allow_unused=True if this is the desired behavior",
             )
         found.append(g)
@@ -507,21 +547,30 @@ def _batched(
     results: tuple[Tensor, ...],
     targets: tuple[Tensor, ...],
     gradients: Any,
+    retain: bool,
     create: bool,
     allow_unused: bool | None,
     materialize: bool,
 ) -> tuple[Tensor | None, ...]:
-    """One pass per item of the first dimension of the gradients."""
-    batches = _sequence(gradients)
-    size = batches[0].shape[0]
-    rows = [
-        grad(results, targets, [b[i] for b in batches], True, create, allow_unused, False, materialize)
-        for i in range(size)
-    ]
-    stack = operators["stack"].function
-    return tuple(
-        None if column[0] is None else stack(list(column)) for column in zip(*rows, strict=True)
-    )
+    """One pass, in which `vmap` carries the first dimension of the gradients along."""
+    from .._interpreters import Batched, Vmap, batched, leading, pushed
+
+    given = [g for g in _sequence(gradients) if g is not None]
+    if not given:
+        raise error(RuntimeError, "grad", "is_grads_batched=True needs grad_outputs")
+    level = Vmap(given[0].shape[0])
+    with pushed(level):
+        seeds = [None if g is None else batched(level, g, 0) for g in _sequence(gradients)]
+        found = grad(results, targets, seeds, retain, create, allow_unused, False, materialize)
+
+    def stacked(g: Any) -> Any:
+        if g is None:
+            return None
+        if isinstance(g, Batched) and level.mine(g):
+            return leading(g.value, g.bdim)
+        return operators["expand"](g, size=(level.size, *g.shape))
+
+    return tuple(map(stacked, found))
 
 
 __all__ = ["GRAD", "NO_GRAD", "PLAIN", "backward", "edge_of", "grad"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from contextvars import Token
+from contextvars import ContextVar, Token
 from typing import Any, TypeVar
 
 from .._modes import STATE, State
@@ -51,16 +51,24 @@ class _Mode:
         @functools.wraps(function)
         def wrapped(*arguments: Any, **keywords: Any) -> Any:
             generator = function(*arguments, **keywords)
-            send: Any = None
             try:
+                with self.clone():
+                    item = generator.send(None)
                 while True:
-                    with self.clone():
-                        item = generator.send(send)
-                    send = yield item
+                    try:
+                        request = yield item
+                    except GeneratorExit:
+                        with self.clone():
+                            generator.close()
+                        raise
+                    except BaseException as raised:
+                        with self.clone():
+                            item = generator.throw(raised)
+                    else:
+                        with self.clone():
+                            item = generator.send(request)
             except StopIteration as end:
                 return end.value
-            finally:
-                generator.close()
 
         return wrapped
 
@@ -131,8 +139,18 @@ class _Switched(_Mode):
         return state.but(grad=self.mode)
 
 
+#: Beside the state, so that a call in inference mode takes the fast way of `no_grad`.
+_INFERENCE: ContextVar[bool] = ContextVar("rushlight_inference", default=False)
+
+
 class inference_mode(_Mode):
-    """As `no_grad`; says besides that nothing made here will be recorded later."""
+    """As `no_grad`; says besides that nothing made here will be recorded later.
+
+    Example:
+        >>> with rushlight.inference_mode():
+        ...     rushlight.is_inference_mode_enabled()
+        True
+    """
 
     def __new__(cls, mode: Any = True) -> Any:
         made = super().__new__(cls)
@@ -144,12 +162,24 @@ class inference_mode(_Mode):
     def __init__(self, mode: Any = True) -> None:
         super().__init__()
         self.mode = bool(mode)
+        self._marks: list[Token[bool]] = []
 
     def clone(self) -> _Mode:
         return inference_mode(self.mode)  # type: ignore[no-any-return]
 
     def changed(self, state: State) -> State:
-        return state.but(grad=False) if self.mode else state.but(grad=True)
+        if self.mode:
+            return state.but(grad=False)
+        # Leaving inference mode gives recording back; elsewhere it changes nothing, as in torch.
+        return state.but(grad=True) if _INFERENCE.get() else state
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self._marks.append(_INFERENCE.set(self.mode))
+
+    def __exit__(self, *raised: object) -> None:
+        _INFERENCE.reset(self._marks.pop())
+        super().__exit__(*raised)
 
 
 def is_grad_enabled() -> bool:
@@ -163,8 +193,8 @@ def is_grad_enabled() -> bool:
 
 
 def is_inference_mode_enabled() -> bool:
-    """Whether an `inference_mode` block is active; it is the same as `no_grad` here."""
-    return False
+    """Whether an `inference_mode` block is active."""
+    return _INFERENCE.get()
 
 
 class set_detect_anomaly(_Mode):

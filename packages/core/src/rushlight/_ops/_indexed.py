@@ -5,17 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from .. import _dispatch
 from .._dtypes import Category, DType, int32, int64
 from .._errors import error
 from .._operator import Operator, operators
-from .._tensor.tensor import PLAIN, Tensor, native_of, storage_of
+from .._tensor.tensor import PLAIN, Tensor, native_of, storage_of, strides_of
 from ._batching import batch_size as batch_size
-from ._batching import front_or_expanded as fronted
-from ._public import export, method, with_out
+from ._public import export, into, method
 
+F = TypeVar("F", bound=Callable[..., Any])
 Shape = tuple[int, ...]
 
 
@@ -25,6 +25,76 @@ class Call(NamedTuple):
     op: Operator
     inputs: tuple[Tensor, ...]
     attributes: dict[str, Any]
+
+
+# -- out= -----------------------------------------------------------------------------------
+
+
+def with_exact_out(op: Operator | None = None) -> Callable[[F], F]:
+    """Makes a function public, with an `out=` that must have the dtype of the result."""
+
+    def decorate(plain: F) -> F:
+        exposed = exact_out(plain, reads_all=True)
+        if op is not None:
+            op.public = exposed
+        export(plain.__name__, exposed)
+        method(plain.__name__, plain)
+        return exposed  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def exact_out(plain: Callable[..., Any], reads_all: bool = False) -> Any:
+    """A function with a keyword `out=`, a tensor of the dtype of the result.
+
+    Args:
+        plain: The function.
+        reads_all: `out` may not be the first operand either.
+    """
+
+    @functools.wraps(plain)
+    def exposed(*arguments: Any, out: Any = None, **keywords: Any) -> Any:
+        result = plain(*arguments, **keywords)
+        if out is None:
+            return result
+        if isinstance(out, Tensor) and out.dtype is not result.dtype:
+            raise error(
+                RuntimeError,
+                plain.__name__,
+                f"Expected out tensor to have dtype {result.dtype}, but got {out.dtype} instead",
+                fix=f"use an out= of dtype {result.dtype}",
+            )
+        if isinstance(out, Tensor):
+            _dispatch.check_writable(out)
+            _check_apart(plain.__name__, out, arguments, reads_all)
+        return into(plain.__name__, result, out)
+
+    exposed.accepts_out = True  # type: ignore[attr-defined]
+    return exposed
+
+
+def _check_apart(who: str, out: Tensor, operands: tuple[Any, ...], reads_all: bool) -> None:
+    """Raises if `out` shares memory with an operand."""
+    for place, x in enumerate(operands):
+        if not isinstance(x, Tensor) or (x is out and place == 0 and not reads_all):
+            continue
+        if x._storage is None or x._storage is not out._storage or not x.numel():
+            continue
+        first, other = _span(x), _span(out)
+        if first[0] < other[1] and other[0] < first[1]:
+            raise error(
+                RuntimeError,
+                who,
+                "unsupported operation: some elements of the input tensor and the written-to "
+                "tensor refer to a single memory location",
+                fix="clone() the tensor before performing the operation",
+            )
+
+
+def _span(x: Tensor) -> tuple[int, int]:
+    """The first byte of a tensor in its storage, and the one after the last."""
+    last = sum((n - 1) * step for n, step in zip(x.shape, strides_of(x), strict=True))
+    return x._offset * x.itemsize, (x._offset + last + 1) * x.itemsize
 
 
 # -- writing --------------------------------------------------------------------------------
@@ -62,7 +132,7 @@ def indexed_write(
         writing.__name__ = writing.__qualname__ = name + "_"
         writing.__doc__ = f"In-place version of `{name}`: writes into the tensor itself."
         if function:
-            export(name, with_out(plain) if out else plain)
+            export(name, exact_out(plain) if out else plain)
         method(name, plain)
         if inplace:
             method(name + "_", writing)
@@ -106,13 +176,14 @@ def write_directly(op: Operator, inputs: tuple[Tensor, ...], attributes: dict[st
         return False
     storage = storage_of(x)
     for y in inputs:
-        if y.__class__ not in PLAIN or y._k.device is not kind.device:
+        if y.__class__ not in PLAIN or y._k.runtime is not kind.runtime:
             return False
         if y is not x and y._storage is storage:
             return False
         if state.grad and y.requires_grad:
             return False
-    _dispatch.check_writable(x)
+    if 0 in strides_of(x):
+        _dispatch.check_writable(x)
     natives = [native_of(y) for y in inputs]
     try:
         kernel(*natives, out=natives[0], **attributes)
@@ -128,9 +199,7 @@ def write_directly(op: Operator, inputs: tuple[Tensor, ...], attributes: dict[st
 def check_tensor(who: str, name: str, x: Any) -> None:
     """Raises unless an argument is a tensor."""
     if not isinstance(x, Tensor):
-        raise error(
-            TypeError, who, f"argument '{name}' must be Tensor, not {type(x).__name__}"
-        )
+        raise error(TypeError, who, f"argument '{name}' must be Tensor, not {type(x).__name__}")
 
 
 def check_index_dtype(
@@ -147,7 +216,7 @@ def check_index_dtype(
     dtype = index._k.dtype
     if dtype is int64:
         return index  # type: ignore[no-any-return]
-    if dtype is int32:
+    if dtype is int32 or not index.numel():
         return operators["cast"](index, dtype=int64)  # type: ignore[no-any-return]
     raise error(
         kind,
@@ -206,6 +275,12 @@ def rows(x: Tensor, dim: int) -> int:
 def at_least_rows(x: Tensor) -> Tensor:
     """A batch whose items are at least one-dimensional."""
     return operators["unsqueeze"](x, dim=1) if x.ndim == 1 else x  # type: ignore[no-any-return]
+
+
+def flat_items(x: Tensor) -> Tensor:
+    """A batch with each item flattened."""
+    size = x.shape[0]
+    return x.reshape(size, x.numel() // max(size, 1))
 
 
 def zero_like(x: Tensor) -> Tensor:

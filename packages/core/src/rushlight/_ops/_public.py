@@ -247,7 +247,7 @@ def assign(who: str, x: Tensor, result: Tensor) -> Tensor:
             f"{list(result.shape)}",
             fix="use the operator that returns a new tensor",
         )
-    return _dispatch.write(x, result)
+    return _dispatch.write(x, result, own=True)
 
 
 def inplace_unary(op: Operator, plain: Callable[..., Any], name: str) -> Callable[..., Any]:

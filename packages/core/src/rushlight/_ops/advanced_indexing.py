@@ -17,10 +17,8 @@ from ._indexed import (
     fronted,
     indexed_write,
     spread_zero,
-    written,
     zeros,
 )
-from ._public import method
 from .gathering import nonzero_columns
 
 index_op = operator("index(Tensor x, Tensor[] indices, *, int[] dims) -> Tensor")
@@ -76,9 +74,7 @@ def _(x: Tensor, *indices: Tensor, dims: Shape) -> Spec:
 
 
 @index_put_op.meta
-def _(
-    x: Tensor, values: Tensor, *indices: Tensor, dims: Shape, accumulate: bool = False
-) -> Spec:
+def _(x: Tensor, values: Tensor, *indices: Tensor, dims: Shape, accumulate: bool = False) -> Spec:
     check_values(tuple(values.shape), result_shape(tuple(x.shape), indices, dims))
     return Spec(x.shape, x.dtype)
 
@@ -102,19 +98,27 @@ def check_values(shape: Shape, wanted: Shape) -> None:
 # -- derivatives ----------------------------------------------------------------------------
 
 
-def _into_zeros(g: Tensor, indices: Any, x_shape: Shape, dims: Shape) -> Tensor:
-    return index_put_op(zeros(x_shape, g), g, *indices, dims=dims, accumulate=True)  # type: ignore[no-any-return]
+@index_op.vjp
+def _(g: Tensor, *, indices: Any, x_shape: Shape, dims: Shape) -> tuple[Any, ...]:
+    whole = index_put_op(zeros(x_shape, g), g, *indices, dims=dims, accumulate=True)
+    return (whole, *[None] * len(indices))
 
 
-def _replaced(g: Tensor, indices: Any, dims: Shape, accumulate: bool) -> Tensor:
-    if accumulate:
-        return g
-    return index_put_op(g, spread_zero((), g), *indices, dims=dims, accumulate=False)  # type: ignore[no-any-return]
+@index_put_op.vjp
+def _(
+    g: Tensor, *, indices: Any, dims: Shape, accumulate: bool, needs: tuple[bool, ...]
+) -> tuple[Any, ...]:
+    g_x = g_values = None
+    if needs[0]:
+        g_x = g
+        if not accumulate:
+            g_x = index_put_op(g, spread_zero((), g), *indices, dims=dims, accumulate=False)
+    if needs[1]:
+        g_values = index_op(g, *indices, dims=dims)
+    return (g_x, g_values, *[None] * len(indices))
 
 
-index_op.vjp(x=_into_zeros)
 index_op.jvp("linear")
-index_put_op.vjp(x=_replaced, values=lambda g, indices, dims: index_op(g, *indices, dims=dims))
 index_put_op.jvp("linear")
 
 
@@ -138,9 +142,7 @@ def _aligned(indices: Any, bdims: Any, extra: bool) -> list[Tensor]:
     if extra:
         first = aligned[0]
         size = next(i.shape[d] for i, d in zip(indices, bdims, strict=True) if d is not None)
-        items = operators["arange"](
-            start=0, step=1, length=size, dtype=int64, device=first.device
-        )
+        items = operators["arange"](start=0, step=1, length=size, dtype=int64, device=first.device)
         aligned.insert(0, items.reshape(size, *(1,) * ndim))
     return aligned
 
@@ -266,10 +268,14 @@ def brought_together(
     x: Tensor, indices: list[Tensor], dims: list[int]
 ) -> tuple[tuple[Tensor, ...], Shape]:
     """Indices on the device of x; checks that they broadcast and that dimensions exist."""
-    place = x._k.device
+    runtime = x._k.runtime
     moved = tuple(
-        index if index._k.device == place else operators["transfer"](index, device=place)
-        for index in indices
+        [
+            index
+            if index._k.runtime is runtime
+            else operators["transfer"](index, device=x._k.device)
+            for index in indices
+        ]
     )
     if len(moved) > 1:
         index_shape(moved)
@@ -300,9 +306,7 @@ def put_call(
 
 
 @indexed_write()
-def index_put(
-    input: Tensor, indices: Any, values: Tensor, accumulate: bool = False
-) -> Call:
+def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Call:
     """A copy of the input with values written at index tensors, `copy[indices] = values`.
 
     Args:
@@ -315,7 +319,7 @@ def index_put(
         IndexError: An index lies outside, or has no dtype of an index.
     Example:
         >>> x, i = rushlight.zeros(3), rushlight.tensor([0, 0])
-        >>> rushlight.index_put(x, (i,), rushlight.tensor(1.), accumulate=True)
+        >>> rushlight.index_put(x, (i,), rushlight.tensor(1.0), accumulate=True)
         tensor([2., 0., 0.])
     """
     who = "index_put"
@@ -352,5 +356,3 @@ def index_put(
 
 def _true(x: Tensor) -> Tensor:
     return operators["full"].function((), True, dtype=bool_, device=x.device)  # type: ignore[no-any-return]
-
-

@@ -379,6 +379,7 @@ def ldexp(input: Tensor, other: Any) -> Tensor:
         tensor([2., 4., 8.])
     """
     require_tensor("ldexp", "input", input)
+    require_tensor("ldexp", "other", other)
     return mul_op.entry(input, pow_op.entry(2.0, other))  # type: ignore[no-any-return]
 
 
@@ -387,7 +388,7 @@ def ldexp(input: Tensor, other: Any) -> Tensor:
 atan2_op = binary("atan2", promotes="float")
 hypot_op = binary("hypot")
 copysign_op = binary("copysign", promotes="float")
-nextafter_op = binary("nextafter", differentiable=False)
+nextafter_op = binary("nextafter")
 heaviside_op = binary("heaviside", differentiable=False)
 gcd_op = binary("gcd", differentiable=False)
 lcm_op = binary("lcm", differentiable=False)
@@ -398,6 +399,7 @@ atan2_op.vjp(
     x=lambda g, x, y: g * (y / (x * x + y * y)),
     y=lambda g, x, y: g * (-x / (x * x + y * y)),
 )
+nextafter_op.vjp(x=lambda g, x, y: masked(g, x == y), y=lambda g: g * 0)
 hypot_op.vjp(x=lambda g, x, out: g * (x / out), y=lambda g, y, out: g * (y / out))
 copysign_op.vjp(x=lambda g, x, out: g * masked(out / x, x == 0), y=lambda g: g * 0)
 logaddexp_op.vjp(
@@ -439,7 +441,12 @@ def _(x: Any, y: Any) -> None:
         )
 
 
-public_binary(atan2_op, "Angle of the point (y=input, x=other), in radians.", aliases=("arctan2",))
+public_binary(
+    atan2_op,
+    "Angle of the point (y=input, x=other), in radians.",
+    aliases=("arctan2",),
+    tensors_only=True,
+)
 public_binary(hypot_op, "Length of the hypotenuse with these legs.", tensors_only=True)
 public_binary(copysign_op, "The magnitude of `input` with the sign of `other`.")
 public_binary(nextafter_op, "The next number after `input` towards `other`.", tensors_only=True)

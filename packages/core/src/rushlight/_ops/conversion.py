@@ -13,7 +13,7 @@ from .._dispatch import native_of
 from .._dtypes import DType, is_dtype
 from .._errors import error
 from .._layout import contiguous_format, memory_format, preserve_format
-from .._modes import STATE
+from .._modes import STATE, with_modes
 from .._operator import operators
 from .._tensor.construction import as_tensor, convert, from_host, from_numpy, tensor, to_host
 from .._tensor.tensor import Tensor
@@ -297,22 +297,21 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Any:
             "protocol at the moment",
             fix="copy x.detach() instead",
         )
-    with STATE_without_grad():
+    with with_modes(grad=False):
         made = operators["clone"](self) if not self.is_meta else self.detach()
     made = made.as_subclass(type(self)) if type(self) is not Tensor else made
     memo[id(self)] = made
     made._req = self._req
     if self.grad is not None:
         made._grad = python_copy.deepcopy(self.grad, memo)
-    made.__dict__.update(python_copy.deepcopy(self.__dict__, memo))
+    made.__dict__.update(python_copy.deepcopy(_own_attributes(self), memo))
     return made
 
 
-def STATE_without_grad() -> Any:  # noqa: N802
-    """Recording off."""
-    from .._modes import with_modes
-
-    return with_modes(grad=False)
+def _own_attributes(self: Tensor) -> dict[str, Any]:
+    """What the user set on a tensor; hooks stay with the original, as in torch."""
+    hooks = ("_tensor_hooks", "_post_accumulate_hooks")
+    return {key: value for key, value in self.__dict__.items() if key not in hooks}
 
 
 method("__deepcopy__", _deepcopy)
@@ -340,7 +339,7 @@ def _reduce(self: Tensor, protocol: int) -> Any:
     if self.dtype is _dtypes.bfloat16:
         host = host.view(np.uint16)
     return _rebuilt, (
-        type(self), host, self.dtype.name, str(self.device), self._req, dict(self.__dict__),
+        type(self), host, self.dtype.name, str(self.device), self._req, _own_attributes(self),
     )  # fmt: skip
 
 

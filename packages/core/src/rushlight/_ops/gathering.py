@@ -8,15 +8,16 @@ from .._dispatch import Spec
 from .._dtypes import bool_, int64, uint8
 from .._errors import error
 from .._operator import broadcast_shapes, operator, operators
-from .._tensor.tensor import Tensor
+from .._tensor.construction import tensor
+from .._tensor.tensor import Tensor, contiguous_strides
 from ._indexed import (
     at_least_rows,
     batch_size,
     check_index_dtype,
     check_tensor,
+    flat_items,
     fronted,
-    rows,
-    spread_zero,
+    with_exact_out,
     zeros,
 )
 from ._public import export, method, public
@@ -36,22 +37,23 @@ def check_gather_shapes(
     who: str, x: Tensor, index: Tensor, dim: int, *, expected: str = "input"
 ) -> None:
     """Raises unless an index has as many dimensions as a tensor, and none larger but at dim."""
-    if max(index.ndim, 1) != max(x.ndim, 1):
+    size, shape = tuple(index.shape), tuple(x.shape)
+    if len(size) == len(shape):
+        for d, n in enumerate(size):
+            if n > shape[d] and d != dim:
+                raise error(
+                    RuntimeError,
+                    who,
+                    f"Size does not match at dimension {d} expected index {list(size)} to be no "
+                    f"larger than {expected} {list(shape)} apart from dimension {dim}",
+                )
+    elif max(len(size), 1) != max(len(shape), 1):
         raise error(
             RuntimeError,
             who,
             "Index tensor must have the same number of dimensions as input tensor",
-            given=f"index of shape {tuple(index.shape)}, {expected} of shape {tuple(x.shape)}",
+            given=f"index of shape {size}, {expected} of shape {shape}",
         )
-    if x.ndim and index.ndim:
-        for d, (n, m) in enumerate(zip(index.shape, x.shape, strict=True)):
-            if n > m and d != dim:
-                raise error(
-                    RuntimeError,
-                    who,
-                    f"Size does not match at dimension {d} expected index {list(index.shape)} to "
-                    f"be no larger than {expected} {list(x.shape)} apart from dimension {dim}",
-                )
 
 
 @gather_op.meta
@@ -79,7 +81,7 @@ def _(inputs: Any, bdims: Any, *, dim: int) -> Any:
     return (operators["squeeze"](out, dims=(1,)) if index.ndim == 1 else out), 0
 
 
-@public(out=True, op=gather_op)
+@with_exact_out(op=gather_op)
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """Values along a dimension, each at the position that the index names.
 
@@ -128,7 +130,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
             fix="convert them, for example indices.to(rushlight.int64)",
         )
     if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1))
+        input, indices, dim = input.reshape(-1), indices.reshape(-1), 0
     if input.ndim != indices.ndim:
         raise error(
             RuntimeError,
@@ -138,7 +140,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         )
     dim = check_dim(who, dim, input.ndim)
     if not input.ndim:
-        return gather(input, dim, indices)
+        input, indices = input.reshape(1), indices.reshape(1)
+        return take_along_dim(input, indices, 0).reshape(())
     without = [(*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, indices)]
     shape = list(broadcast_shapes(who, *without))
     wanted = []
@@ -146,6 +149,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         shape[dim] = x.shape[dim]
         size = tuple(shape)
         wanted.append(x if tuple(x.shape) == size else operators["expand"](x, size=size))
+    # Unlike for gather, negative positions count from the end.
+    wanted[1] = operators["where"](wanted[1] < 0, wanted[1] + input.shape[dim], wanted[1])
     return gather_op.entry(*wanted, dim=dim)  # type: ignore[no-any-return]
 
 
@@ -201,7 +206,7 @@ def check_index_vector(who: str, x: Tensor, index: Tensor, kind: type[Exception]
         )
 
 
-@public(out=True, op=index_select_op)
+@with_exact_out(op=index_select_op)
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Slices of a tensor along a dimension, as a new tensor.
 
@@ -241,14 +246,12 @@ take_op.jvp("linear")
 @take_op.batching
 def _(inputs: Any, bdims: Any) -> Any:
     (x, index), (x_bdim, index_bdim) = inputs, bdims
-    x = x.reshape(-1) if x_bdim is None else fronted(x, x_bdim, 0).flatten(1) if x.ndim > 1 else (
-        at_least_rows(x)
-    )
+    x = x.reshape(-1) if x_bdim is None else flat_items(fronted(x, x_bdim, 0))
     rule: Any = operators["index"].batching_rule
     return rule((x, index), (None if x_bdim is None else 0, index_bdim), dims=(0,))
 
 
-@public(out=True, op=take_op)
+@with_exact_out(op=take_op)
 def take(input: Tensor, index: Tensor) -> Tensor:
     """Elements of the flattened input at the positions that the index names.
 
@@ -300,7 +303,7 @@ def _unmasked(g: Tensor, mask: Tensor, shape: tuple[int, ...]) -> Tensor:
     return operators["masked_scatter"](zeros(whole, g), mask, g)  # type: ignore[no-any-return]
 
 
-@public(out=True, op=masked_select_op)
+@with_exact_out(op=masked_select_op)
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where a mask is true, as a vector; mask and input broadcast.
 
@@ -380,14 +383,22 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
         raise error(
             RuntimeError, "nonzero_static", "size must be non-negative", given=f"size={size}"
         )
-    found = nonzero_op.entry(input)
-    out = operators["full"].function(
-        (size, input.ndim), fill_value, dtype=int64, device=input.device
-    )
-    count = min(size, found.shape[0])
-    narrow = operators["slice"]
-    target = narrow(out, dim=0, start=0, length=count, step=1)
-    target.copy_(narrow(found, dim=0, start=0, length=count, step=1))
-    return out  # type: ignore[no-any-return]
-
-
+    place = input.device
+    whole, where = operators["full"].function, operators["where"]
+    count = input.numel()
+    if not count or not input.ndim or not size:
+        filled = whole((size, input.ndim), fill_value, dtype=int64, device=place)
+        return filled  # type: ignore[no-any-return]
+    # Shapes do not depend on the values, so this runs inside vmap and captures: the r-th element
+    # that is not zero goes to row r, all that do not fit or are zero to one row too many.
+    hit = input.reshape(-1) != 0
+    rank = operators["cumsum"](hit.to(int64), dim=0) - 1
+    row = where(operators["logical_and"](hit, rank < size), rank, size)
+    positions = operators["arange"](start=0, step=1, length=count, dtype=int64, device=place)
+    blank = whole((size + 1,), -1, dtype=int64, device=place)
+    found = operators["scatter"](blank, row, positions, dim=0, reduce=None, include_self=True)
+    found = operators["slice"](found, dim=0, start=0, length=size, step=1).reshape(size, 1)
+    shape = tuple(input.shape)
+    steps = tensor(contiguous_strides(shape), device=place)
+    columns = (found // steps) % tensor(shape, device=place)
+    return where(found < 0, fill_value, columns)  # type: ignore[no-any-return]

@@ -18,8 +18,7 @@ from .._dtypes import bool_, int64, uint8
 from .._errors import error
 from .._operator import operators, view_operator
 from .._tensor.construction import from_host
-from .._tensor.tensor import PLAIN, Tensor, refreshed, storage_of, strides_of
-from ..backend import kind_of
+from .._tensor.tensor import PLAIN, Tensor, fresh, native_of, refreshed, storage_of, strides_of
 from ._batching import front
 from ._indexed import Call, number_of, written
 from ._public import method
@@ -27,6 +26,7 @@ from .advanced_indexing import (
     brought_together,
     check_mask,
     index_op,
+    index_put_op,
     index_tensors,
     put_call,
 )
@@ -129,11 +129,13 @@ def getitem(self: Tensor, key: Any) -> Tensor:
                 offset = self._offset + start * steps[0]
                 shape = (length, *shape[1:])
                 steps = steps if step == 1 else (steps[0] * step, *steps[1:])
-            elif kind is tuple and BASIC.issuperset([*map(type, key)]):
-                entries = basic_key(key, shape)
-                op, attributes = view_call(entries)
-                rule: Any = op.view_rule
-                shape, steps, offset = rule(shape, steps, self._offset, **attributes)
+            elif kind is tuple or key is None or key is Ellipsis:
+                found = _basic(key if kind is tuple else (key,), shape, steps, self._offset)
+                if found is None:
+                    return _getitem(self, key)
+                op, attributes, shape, steps, offset = found
+            elif kind is Tensor and key._k.dtype is int64 and shape and key.ndim:
+                return _read(self, (key,), FIRST)
             else:
                 return _getitem(self, key)
             out = _new(Tensor)
@@ -154,6 +156,108 @@ def getitem(self: Tensor, key: Any) -> Tensor:
 
 #: Types of which a subscript that gives a view consists.
 BASIC = frozenset((int, slice, type(None), type(Ellipsis)))
+FIRST = (0,)
+
+
+def _basic(
+    key: tuple[Any, ...], shape: tuple[int, ...], strides: tuple[int, ...], offset: int
+) -> Any:
+    """What a key of integers, slices, None and Ellipsis makes of a geometry, in one pass.
+
+    Returns:
+        Operator, attributes, shape, strides and offset; None for a key with something else in it.
+    """
+    size: list[int] = []
+    steps: list[int] = []
+    entries: list[Any] = []
+    dim, ndim, active, spread = 0, len(shape), 0, False
+    for item in key:
+        kind = item.__class__
+        if kind is int:
+            if dim >= ndim:
+                raise _too_many(ndim)
+            n = shape[dim]
+            if not -n <= item < n:
+                raise _outside(item, dim, n)
+            if item < 0:
+                item += n
+            offset += item * strides[dim]
+            entries.append(item)
+            dim += 1
+            active += 1
+        elif kind is slice:
+            if dim >= ndim:
+                raise _too_many(ndim, sliced=True)
+            n = shape[dim]
+            start, stop, step = item.indices(n)
+            if step == 1 and start == 0 and stop == n:
+                size.append(n)
+                steps.append(strides[dim])
+                entries.append(WHOLE)
+            else:
+                if step <= 0:
+                    raise _bad_step(step)
+                length = (stop - start + step - 1) // step if stop > start else 0
+                size.append(length)
+                steps.append(strides[dim] * step)
+                offset += start * strides[dim]
+                entries.append((start, length, step))
+                active += 1
+            dim += 1
+        elif item is None:
+            size.append(1)
+            steps.append(shape[dim] * strides[dim] if dim < ndim else 1)
+            entries.append(NEW)
+            active += 2
+        elif item is Ellipsis:
+            # Of several, only the first stands for something.
+            rest = 0 if spread else ndim - sum([c.__class__ in _TAKES_ONE for c in key])
+            spread = True
+            for _ in range(rest):
+                size.append(shape[dim])
+                steps.append(strides[dim])
+                entries.append(WHOLE)
+                dim += 1
+        else:
+            return None
+    if dim < ndim:
+        size.extend(shape[dim:])
+        steps.extend(strides[dim:])
+    attributes: dict[str, Any]
+    if active == 1:
+        at = 0
+        while entries[at] is WHOLE:
+            at += 1
+        only = entries[at]
+        if only.__class__ is tuple:
+            start, length, step = only
+            attributes = {"dim": at, "start": start, "length": length, "step": step}
+            return slice_op, attributes, tuple(size), tuple(steps), offset
+        return select_op, {"dim": at, "index": only}, tuple(size), tuple(steps), offset
+    return subscript_op, {"key": tuple(entries)}, tuple(size), tuple(steps), offset
+
+
+_TAKES_ONE = frozenset((int, slice))
+
+
+def _read(x: Tensor, indices: tuple[Tensor, ...], dims: tuple[int, ...]) -> Tensor:
+    """`index`, by the kernel itself where nothing is recorded."""
+    state = STATE.get()
+    kind = x._k
+    kernel = kind.hot[index_op.index]
+    if kernel is not None and (state is NO_GRAD or (state is GRAD and not x.requires_grad)):
+        for y in indices:
+            if y.__class__ not in PLAIN or y._k.runtime is not kind.runtime:
+                break
+        else:
+            native = x._a if x._a is not None else native_of(x)
+            try:
+                result = kernel(native, *[native_of(y) for y in indices], dims=dims)
+            except Exception as raised:
+                attributes = {"dims": dims}
+                raise _dispatch.explained(index_op, (x, *indices), attributes, raised) from raised
+            return fresh(kind, result)
+    return index_op.entry(x, *indices, dims=dims)  # type: ignore[no-any-return]
 
 
 def basic_key(key: tuple[Any, ...], shape: tuple[int, ...]) -> list[Any]:
@@ -259,7 +363,7 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
         return operators["masked_select"](x, _as_bool(mask))  # type: ignore[no-any-return]
     indices, dims = index_tensors("index", tuple(x.shape), given)
     together, places = brought_together(x, indices, dims)
-    return index_op.entry(x, *together, dims=places)  # type: ignore[no-any-return]
+    return _read(x, together, places)
 
 
 def _overridden(function: Any, self: Any, key: Any, *more: Any) -> Any:
@@ -326,7 +430,9 @@ def subject(self: Tensor, key: Any) -> tuple[Tensor, list[tuple[int, Tensor]]]:
             entries.extend([WHOLE] * extent)
             dim, seen = dim + extent, seen + extent
         else:
-            entries.extend(basic_key((item,), shape[dim:]) if dim < len(shape) else _none(item, shape))
+            entries.extend(
+                basic_key((item,), shape[dim:]) if dim < len(shape) else _none(item, shape)
+            )
             dim, seen = dim + 1, seen + isinstance(item, slice)
     if all(entry is WHOLE for entry in entries):
         return self, given
@@ -434,11 +540,10 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         IndexError: An index lies outside, or is no index.
         RuntimeError: The value does not broadcast, or has another dtype.
     """
-    answer = NotImplemented
-    if self.__class__ not in PLAIN or value.__class__ not in PLAIN:
-        answer = _overridden(Tensor.__setitem__, self, key, value)
-        if answer is not NotImplemented:
-            return
+    if self.__class__ in PLAIN and _write_plainly(self, key, value):
+        return
+    if _overridden(Tensor.__setitem__, self, key, value) is not NotImplemented:
+        return
     kind = key.__class__
     given: list[tuple[int, Tensor]]
     if kind is int or kind is slice or (kind is tuple and BASIC.issuperset([*map(type, key)])):
@@ -462,11 +567,85 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     written(call, "index_put")
 
 
+def _write_plainly(self: Tensor, key: Any, value: Any) -> bool:
+    """Writes where nothing is recorded, the value has the tensor's kind, and the key is simple: a
+    basic one, or one index tensor.  Says whether it did."""
+    state = STATE.get()
+    kind = self._k
+    if kind.is_meta or not (state is NO_GRAD or (state is GRAD and not self.requires_grad)):
+        return False
+    if value.__class__ in kind.numbers:
+        source = kind.scalar(value)
+    elif value.__class__ in PLAIN and value._k is kind:
+        if state is GRAD and value.requires_grad:
+            return False
+        source = native_of(value)
+    else:
+        return False
+    storage = storage_of(self)
+    shape, steps, offset = self._shape, strides_of(self), self._offset
+    if key.__class__ is int and shape and -shape[0] <= key < shape[0]:
+        offset += (key if key >= 0 else key + shape[0]) * steps[0]
+        shape, steps = shape[1:], steps[1:]
+    elif key.__class__ is Tensor:
+        return _put_plainly(self, key, value, source)
+    else:
+        kind_of_key = key.__class__
+        if kind_of_key is not tuple and kind_of_key not in BASIC:
+            return False
+        found = _basic(key if kind_of_key is tuple else (key,), shape, steps, offset)
+        if found is None:
+            return False
+        _, _, shape, steps, offset = found
+    if 0 in steps or len(source.shape) > len(shape):
+        return False
+    target = kind.runtime.view(storage.buffer, offset, shape, steps, kind.dtype)
+    try:
+        kind.runtime.copy(target, source)
+    except ValueError:
+        return False  # shapes that do not fit: the way of checks and messages
+    storage.version += 1
+    return True
+
+
+def _put_plainly(self: Tensor, key: Tensor, value: Any, source: Any) -> bool:
+    """The same for one index tensor or mask."""
+    kind = self._k
+    storage = self._storage
+    if not key.ndim or not self.ndim or key._k.runtime is not kind.runtime:
+        return False
+    if key._storage is storage or (isinstance(value, Tensor) and value._storage is storage):
+        return False
+    if 0 in strides_of(self):
+        return False
+    dtype = key._k.dtype
+    native = native_of(self)
+    if dtype is int64:
+        put = kind.outs[index_put_op.index]
+        if put is None:
+            return False
+        try:
+            put(native, source, native_of(key), dims=FIRST, accumulate=False, out=native)
+        except ValueError:
+            return False
+    elif dtype is bool_ and not source.shape and key.shape == self.shape:
+        fill = kind.outs[masked_fill_op.index]
+        if fill is None:
+            return False
+        fill(native, native_of(key), source, out=native)
+    else:
+        return False
+    assert storage is not None
+    storage.version += 1
+    return True
+
+
 def _number_tensor(x: Tensor, value: Any) -> Tensor:
     """A Python number as a 0-d tensor of another's kind."""
-    if not isinstance(value, (bool, int, float, complex)) or isinstance(value, np.generic) and not (
-        isinstance(value, (np.float64, np.complex128))
-    ):
+    kind = x._k
+    if value.__class__ in kind.numbers and not kind.is_meta:
+        return fresh(kind, kind.scalar(value))
+    if not isinstance(value, (bool, int, float, complex)):
         raise error(
             TypeError,
             "index_put",
@@ -475,10 +654,9 @@ def _number_tensor(x: Tensor, value: Any) -> Tensor:
             fix="convert it with rushlight.as_tensor(value)",
         )
     number_of("index_put", x, value)
-    kind = x._k
     if kind.is_meta:
         return _dispatch.meta_tensor(kind, (), None)
-    return _dispatch.fresh(kind_of(kind.device, kind.dtype), kind.scalar(value))
+    return fresh(kind, kind.scalar(value))
 
 
 def _write_view(x: Tensor, value: Tensor) -> None:

@@ -451,6 +451,8 @@ def _batch_norm(
     eps: float,
 ) -> Tensor:
     """Batch norm; in training it also moves the running statistics towards the batch's."""
+    if x.ndim < 2:
+        return x.clone()  # no channels and, as the checks saw to, no elements
     if not training:
         assert running_mean is not None
         assert running_var is not None
@@ -471,6 +473,7 @@ def _update(
     count: int,
 ) -> None:
     with with_modes(grad=False):
+        mean, variance = mean.detach(), variance.detach()
         if running_mean is not None:
             running_mean.copy_(running_mean * (1 - momentum) + mean * momentum)
         if running_var is not None:
@@ -546,7 +549,8 @@ def native_layer_norm(
         RuntimeError: The shapes do not fit each other.
     """
     count = _normalized_ndim("native_layer_norm", input, normalized_shape, weight, bias)
-    return layer_norm_op(input, weight, bias, normalized_ndim=count, eps=eps)  # type: ignore[no-any-return]
+    out, mean, rstd = layer_norm_op(input, weight, bias, normalized_ndim=count, eps=eps)
+    return out, _like(mean, input.dtype), _like(rstd, input.dtype)
 
 
 def layer_norm(

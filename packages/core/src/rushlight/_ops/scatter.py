@@ -73,7 +73,7 @@ def fold_weights(
 
     They serve both directions: a tangent is their sum with the tangents, a gradient their product
     with the gradient.  Extremes share a derivative equally; a product's is out / element, and where
-    the element is the group's only zero, the product of the others.
+    the element is zero, the product of the others.
     """
     if reduce == "mean":
         counts = zeros(x.shape, x) + 1
@@ -82,20 +82,16 @@ def fold_weights(
         weight_x = 1 / counts.masked_fill(counts == 0, 1)
         weight_src = gather_op(weight_x, index, dim=dim)
     elif reduce == "prod":
-        zero_x, zero_src = x == 0, src == 0
-        inexact_x, inexact_src = zero_x.to(x.dtype), zero_src.to(src.dtype)
-        if not include_self:
-            inexact_x = _cleared(inexact_x, index, dim)
-        count = inexact_x + _added(x.shape, index, inexact_src, dim)
-        one_x, one_src = x.masked_fill(zero_x, 1), src.masked_fill(zero_src, 1)
-        others = scatter_op(
-            one_x, index, one_src, dim=dim, reduce="prod", include_self=include_self
-        )
-        others = others.masked_fill(count != 1, 0)
-        pick = operators["where"]
-        weight_x = pick(zero_x, others, out / one_x)
-        weight_src = pick(
-            zero_src, gather_op(others, index, dim=dim), gather_op(out, index, dim=dim) / one_src
+        one_x, zero_src = x.masked_fill(x == 0, 1), src == 0
+        fold = {"dim": dim, "reduce": "prod", "include_self": include_self}
+        weight_x = scatter_op(one_x, index, src, **fold) / one_x
+        count = gather_op(_added(x.shape, index, zero_src.to(src.dtype), dim), index, dim=dim)
+        single = operators["logical_and"](zero_src, count == 1)
+        others = scatter_op(x, index, src.masked_fill(single, 1), **fold)
+        weight_src = operators["where"](
+            single,
+            gather_op(others, index, dim=dim),
+            gather_op(out, index, dim=dim) / src.masked_fill(zero_src, 1),
         )
     else:
         weight_x = (x == out).to(x.dtype)
@@ -195,17 +191,20 @@ def _checked(
 
 def _cut(who: str, src: Tensor, size: tuple[int, ...]) -> Tensor:
     """The part of a source that an index of that size reads."""
-    if src.ndim != len(size):
+    shape = tuple(src.shape)
+    if shape == size:
+        return src
+    if len(shape) != len(size):
         return src.reshape(size) if src.numel() == 1 else src
     for d, n in enumerate(size):
-        if src.shape[d] < n:
+        if shape[d] < n:
             raise error(
                 RuntimeError,
                 who,
-                f"Expected index {list(size)} to be no larger than src {list(src.shape)} in every "
+                f"Expected index {list(size)} to be no larger than src {list(shape)} in every "
                 "dimension",
             )
-        if src.shape[d] > n:
+        if shape[d] > n:
             src = operators["slice"](src, dim=d, start=0, length=n, step=1)
     return src
 
@@ -284,7 +283,7 @@ def scatter_reduce(
         reduce: "sum", "prod", "mean", "amax" or "amin".
         include_self: Whether the input's own values take part where the index points.
     Example:
-        >>> i, src = rushlight.tensor([0, 0, 1]), rushlight.tensor([1., 2., 3.])
+        >>> i, src = rushlight.tensor([0, 0, 1]), rushlight.tensor([1.0, 2.0, 3.0])
         >>> rushlight.scatter_reduce(rushlight.zeros(2), 0, i, src, "amax")
         tensor([2., 3.])
     """

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import _dispatch
 from .._dispatch import Spec
-from .._dtypes import int64
+from .._dtypes import bool_, int64
 from .._errors import error
 from .._operator import broadcast_shapes, operator, operators
 from .._tensor.tensor import Tensor, strides_of
@@ -18,6 +18,7 @@ from ._indexed import (
     check_index_dtype,
     check_same_dtype,
     check_tensor,
+    flat_items,
     fronted,
     indexed_write,
     number_of,
@@ -48,9 +49,14 @@ def _same_as_first(x: Tensor, *others: Tensor, **attributes: Any) -> Spec:
 
 for _op in (index_add_op, index_copy_op, index_fill_op, put_op):
     _op.meta(_same_as_first)
+for _op in (index_add_op, index_copy_op, put_op, masked_fill_op, masked_scatter_op):
     _op.jvp("linear")
-for _op in (masked_fill_op, masked_scatter_op):
-    _op.jvp("linear")
+
+
+@index_fill_op.jvp
+def _(primals: Any, tangents: Any, out: Tensor, *, dim: int, value: Any) -> Tensor:
+    return index_fill_op(tangents[0], primals[1], dim=dim, value=0)  # type: ignore[no-any-return]
+
 
 index_add_op.vjp(
     x=lambda g: g,
@@ -142,9 +148,7 @@ def _check_rows(who: str, x: Tensor, dim: int, index: Tensor, source: Tensor) ->
 
 
 @indexed_write(out=True)
-def index_add(
-    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1
-) -> Call:
+def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Call:
     """A copy of the input with slices of the source added at the indices.
 
     Args:
@@ -155,7 +159,7 @@ def index_add(
         alpha: Factor of the source.
     Example:
         >>> x, i = rushlight.zeros(3), rushlight.tensor([0, 0])
-        >>> rushlight.index_add(x, 0, i, rushlight.tensor([1., 2.]))
+        >>> rushlight.index_add(x, 0, i, rushlight.tensor([1.0, 2.0]))
         tensor([3., 0., 0.])
     """
     check_tensor("index_add", "input", input)
@@ -185,7 +189,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Call:
         source: One slice along `dim` per index.
     Example:
         >>> x, i = rushlight.zeros(3), rushlight.tensor([2])
-        >>> rushlight.index_copy(x, 0, i, rushlight.tensor([5.]))
+        >>> rushlight.index_copy(x, 0, i, rushlight.tensor([5.0]))
         tensor([0., 0., 5.])
     """
     check_tensor("index_copy", "input", input)
@@ -245,15 +249,13 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Call:
             "Converting complex Scalar to non-complex type is not supported",
             given=f"value of {value.dtype}, input of {input.dtype}",
         )
-    size = list(input.shape)
-    if size:
-        size[dim] = index.numel()
     value = operators["to_kind"].function(value, input._k)
-    source = operators["expand"](value, size=tuple(size))
-    size_one = index.reshape(-1)
-    if (index < 0).any():
-        size_one = operators["where"](size_one < 0, size_one + rows(input, dim), size_one)
-    return Call(index_copy_op, (input, size_one, source), {"dim": dim})
+    # As a mask, so that a place which the index names twice counts once in the derivative.
+    count = rows(input, dim)
+    mask = operators["full"].function((count,), False, dtype=bool_, device=input.device)
+    mask = index_fill_op(mask, index, dim=0, value=True)
+    mask = mask.reshape(count, *(1,) * (input.ndim - 1 - dim)) if input.ndim else mask.reshape(())
+    return Call(masked_fill_op, (input, mask, value), {})
 
 
 @indexed_write(out=True)
@@ -277,7 +279,7 @@ def index_reduce(
         include_self: Whether the input's own values take part where the index points.
     Example:
         >>> x, i = rushlight.ones(2), rushlight.tensor([0, 0])
-        >>> rushlight.index_reduce(x, 0, i, rushlight.tensor([3., 4.]), "prod")
+        >>> rushlight.index_reduce(x, 0, i, rushlight.tensor([3.0, 4.0]), "prod")
         tensor([12.,  1.])
     """
     who = "index_reduce"
@@ -316,8 +318,7 @@ put_op.vjp(
 def _(inputs: Any, bdims: Any, *, accumulate: bool) -> Any:
     size = batch_size(inputs, bdims)
     x, index, src = (fronted(v, d, size) for v, d in zip(inputs, bdims, strict=True))
-    flat = x.reshape(size, -1)
-    index, src = index.reshape(size, -1), src.reshape(size, -1)
+    flat, index, src = flat_items(x), flat_items(index), flat_items(src)
     put: Any = operators["index_put"]
     out, _ = put.batching_rule((flat, src, index), (0, 0, 0), dims=(0,), accumulate=accumulate)
     return out.reshape(tuple(x.shape)), 0
@@ -334,7 +335,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
         accumulate: Adds to what is there.
     Example:
         >>> x, i = rushlight.zeros(2, 2), rushlight.tensor([1, 2])
-        >>> rushlight.put(x, i, rushlight.tensor([5., 6.]))
+        >>> rushlight.put(x, i, rushlight.tensor([5.0, 6.0]))
         tensor([[0., 5.],
                 [6., 0.]])
     """
@@ -342,9 +343,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
         check_tensor("put", name, x)
     check_same_dtype("put", input, source, "source")
     if index.dtype is not int64:
-        raise error(
-            RuntimeError, "put", f"Expected a long tensor for index, but got {index.dtype}"
-        )
+        raise error(RuntimeError, "put", f"Expected a long tensor for index, but got {index.dtype}")
     if index.numel() != source.numel():
         raise error(
             RuntimeError,
@@ -387,7 +386,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Call:
         mask: Bool, broadcastable with `input`.
         value: A number, or a 0-d tensor.
     Example:
-        >>> x = rushlight.tensor([1., -2., 3.])
+        >>> x = rushlight.tensor([1.0, -2.0, 3.0])
         >>> rushlight.masked_fill(x, x < 0, 0)
         tensor([1., 0., 3.])
     """
@@ -423,9 +422,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Call:
 
 @masked_scatter_op.meta
 def _(x: Tensor, mask: Tensor, source: Tensor) -> Spec:
-    return Spec(
-        broadcast_shapes("masked_scatter", tuple(x.shape), tuple(mask.shape)), x.dtype
-    )
+    return Spec(broadcast_shapes("masked_scatter", tuple(x.shape), tuple(mask.shape)), x.dtype)
 
 
 masked_scatter_op.vjp(
@@ -456,7 +453,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Call:
         source: At least as many elements as the mask has ones.
     Example:
         >>> x, m = rushlight.zeros(3), rushlight.tensor([True, False, True])
-        >>> rushlight.masked_scatter(x, m, rushlight.tensor([8., 9.]))
+        >>> rushlight.masked_scatter(x, m, rushlight.tensor([8.0, 9.0]))
         tensor([8., 0., 9.])
     """
     who = "masked_scatter"

@@ -13,7 +13,7 @@ from .._dtypes import DType, from_numpy_dtype
 from .._errors import error
 from .._modes import STATE
 from ..backend import kind_of
-from .tensor import Tensor, fresh, meta_tensor, native_of
+from .tensor import Tensor, fresh, meta_tensor, native_of, storage_of
 
 HostArray = np.ndarray[Any, Any]
 
@@ -40,7 +40,9 @@ def from_host(array: HostArray, where: Device, *, copy: bool = True) -> Tensor:
         array = array.astype(array.dtype.newbyteorder("="))
     assert kind.backend is not None
     if not copy and kind.backend.manifest.host_memory:
-        return fresh(kind, array)
+        made = fresh(kind, array)
+        storage_of(made)  # the array may have any strides, unlike a kernel's result
+        return made
     return fresh(kind, kind.runtime.from_host(array))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from .._device import device
 from .._dtypes import DType
 from .._errors import error
-from .._modes import with_modes
+from .._modes import STATE, with_modes
 from .._size import Size
 from .._storage import Storage
 from ..backend import Kind
@@ -272,6 +272,14 @@ class Tensor(TensorMethods):
                 given="a result of a recorded call",
                 fix="use x.detach() for a tensor that is not recorded",
             )
+        if getattr(self, "is_level_tensor", False):
+            raise error(
+                RuntimeError,
+                "requires_grad_",
+                "You are attempting to call Tensor.requires_grad_() inside of a function being "
+                "transformed by vmap or jvp",
+                fix="use rushlight.func.grad for gradients inside a transform",
+            )
         self._req = bool(requires_grad)
         return self
 
@@ -315,8 +323,16 @@ class Tensor(TensorMethods):
 
     @property
     def data(self) -> Tensor:
-        """The same memory without history; assigning another tensor takes its memory over."""
-        made = over(self._k, storage_of(self), self._offset, tuple(self.shape), strides_of(self))
+        """The same memory without history; assigning another tensor takes its memory over.
+
+        Its writes are not counted: autograd does not notice them, as in torch.
+        """
+        if getattr(self, "is_level_tensor", False):
+            return self.detached()  # type: ignore[attr-defined, no-any-return]
+        storage = storage_of(self)
+        if STATE.get().recorder is None:
+            storage = Storage(storage.runtime, storage.native, storage._buffer)
+        made = over(self._k, storage, self._offset, tuple(self.shape), strides_of(self))
         made._a = self._a
         return made
 

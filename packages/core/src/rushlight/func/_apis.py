@@ -302,7 +302,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         (tensor(6.),)
     """
     leaves, rebuild = flatten(primals)
-    ambient = STATE.get().grad
+    ambient, stack = STATE.get().grad, STATE.get().interpreters
     with with_modes(grad=True):
         inputs = [separate(x) for x in leaves]
         results = func(*rebuild(inputs))
@@ -339,7 +339,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
                     given=f"{tuple(g.shape)} for an output of shape {tuple(out.shape)}",
                 )
         create = outer or any(map(is_recorded, gs)) if create_graph is None else create_graph
-        return rebuild(gradients(flat, inputs, gs, create and STATE.get().grad))
+        return rebuild(gradients(flat, inputs, gs, create and STATE.get().grad, stack))
 
     value = build(flat if outer else [_without_history(o) for o in flat])
     return (value, pull, more) if has_aux else (value, pull)
@@ -408,7 +408,7 @@ def grad_and_value(
         every = [x for inputs, _ in asked for x in inputs]
         outer = ambient and reaches_outside([result], every)
         one = operators["full"].function((), 1, dtype=result.dtype, device=result.device)
-        flat = gradients([result], every, [one], outer)
+        flat = gradients([result], every, [one], outer, STATE.get().interpreters)
         built, start = [], 0
         for inputs, rebuild in asked:
             built.append(rebuild(flat[start : start + len(inputs)]))

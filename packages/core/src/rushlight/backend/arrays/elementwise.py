@@ -31,6 +31,8 @@ ARITHMETIC = {
     "add": "add", "mul": "multiply", "maximum": "maximum", "minimum": "minimum",
     "fmax": "fmax", "fmin": "fmin",
 }  # fmt: skip
+# Complex numbers have no order; NumPy's would be that of their parts.
+ORDERED = frozenset(("lt", "le", "gt", "ge", "maximum", "minimum", "fmax", "fmin"))
 FLOAT_BINARY = {
     "atan2": "arctan2", "hypot": "hypot", "copysign": "copysign", "nextafter": "nextafter",
     "logaddexp": "logaddexp", "logaddexp2": "logaddexp2",
@@ -70,7 +72,8 @@ def _ufuncs(xp: ArrayModule) -> Kernels:
         ufunc = getattr(xp, theirs)
         table[name] = {"floating": ufunc, "reduced": ufunc}
     for name, theirs in (ARITHMETIC | COMPARISONS).items():
-        table[name] = getattr(xp, theirs)
+        ufunc = getattr(xp, theirs)
+        table[name] = _all_but_complex(ufunc) if name in ORDERED else ufunc
     for name in LOGICAL:
         table[name] = getattr(xp, name)
     for name, theirs in BITWISE.items():
@@ -99,6 +102,10 @@ def _identity(xp: ArrayModule) -> Kernel:
 
 def _all_but_bool(kernel: Kernel) -> dict[str, Kernel]:
     return dict.fromkeys(("integer", "floating", "reduced", "complex"), kernel)
+
+
+def _all_but_complex(kernel: Kernel) -> dict[str, Kernel]:
+    return dict.fromkeys(("bool", "integer", "floating", "reduced"), kernel)
 
 
 def _rounding(xp: ArrayModule) -> Kernels:
@@ -374,7 +381,22 @@ def _binary(xp: ArrayModule) -> Kernels:
     def ldexp(x: Array, y: Array) -> Array:
         return x * xp.exp2(y)
 
+    def relu_backward(g: Array, y: Array) -> Array:
+        return xp.where(xp.greater(y, zero[y.dtype]), g, zero[g.dtype])
+
+    def sigmoid_backward(g: Array, y: Array) -> Array:
+        out = xp.subtract(one[y.dtype], y)
+        out *= y
+        return xp.multiply(out, g)
+
+    def tanh_backward(g: Array, y: Array) -> Array:
+        return xp.multiply(g, xp.subtract(one[y.dtype], xp.square(y)))
+
+    zero, one = Constant(xp, 0), Constant(xp, 1)
     return {
+        "relu_backward": relu_backward,
+        "sigmoid_backward": by_float(sigmoid_backward, complex=sigmoid_backward),
+        "tanh_backward": by_float(tanh_backward, complex=tanh_backward),
         "xlogy": by_float(times_log(xp.log)),
         "xlog1py": by_float(times_log(xp.log1p)),
         "heaviside": heaviside,

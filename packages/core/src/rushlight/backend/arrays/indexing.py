@@ -104,9 +104,7 @@ def _by_mask(xp: ArrayModule) -> Kernels:
             xp.copyto(out, value, where=mask)
         return out
 
-    def masked_scatter(
-        x: Array, mask: Array, source: Array, *, out: Array | None = None
-    ) -> Array:
+    def masked_scatter(x: Array, mask: Array, source: Array, *, out: Array | None = None) -> Array:
         shape = np.broadcast_shapes(x.shape, mask.shape)
         mask = xp.broadcast_to(mask, shape)
         wanted = int(mask.sum())

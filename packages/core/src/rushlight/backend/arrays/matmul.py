@@ -27,7 +27,17 @@ def matmul_kernels(xp: ArrayModule) -> Kernels:
             out += x if beta == 1 else x * beta
         return out
 
+    def linear(x: Array, weight: Array, bias: Array | None) -> Array:
+        out = matmul(x, weight.T)
+        if bias is None:
+            return out
+        if out.ndim == 0:  # a vector times a vector is no array to add to in place
+            return out + bias
+        out += bias
+        return out
+
     return {
+        "linear": with_reduced(linear),
         "matmul": with_reduced(matmul),
         "mm": with_reduced(dot),
         "bmm": with_reduced(xp.matmul),

@@ -155,7 +155,9 @@ def _rounding_into(kernel: Kernel) -> Kernel:
 def _rows(xp: ArrayModule) -> Kernels:
     def rows_of(out: Array, dim: int) -> Array:
         """A view of an array with dim in front."""
-        return xp.moveaxis(out, dim, 0) if out.ndim else out.reshape(1)
+        if not out.ndim:
+            return out.reshape(1)
+        return out if not dim else out.transpose(dim, *range(dim), *range(dim + 1, out.ndim))
 
     def index_add(
         x: Array, index: Array, src: Array, *, dim: int, alpha: Any = 1, out: Array | None = None
@@ -163,7 +165,8 @@ def _rows(xp: ArrayModule) -> Kernels:
         check_index(index, x.shape[dim] if x.ndim else 1, dim, who="index_add")
         added = rows_of(src, dim)
         if alpha != 1:
-            added = added & bool(alpha) if x.dtype.kind == "b" else added * x.dtype.type(alpha)
+            factor = np.asarray(alpha).astype(x.dtype)
+            added = added & bool(alpha) if x.dtype.kind == "b" else added * factor
         out = x.copy() if out is None else out
         _add_rows(xp, rows_of(out, dim), index.reshape(-1), added)
         return out
@@ -263,6 +266,8 @@ def _accumulate(
     # The layout of a result of advanced indexing: adjacent index dimensions stay in their place.
     first = dims[0] if adjacent else 0
     rest = [out.shape[d] for d in others]
+    if not out.size or not all(shape):
+        return
     values = xp.broadcast_to(values, (*rest[:first], *shape, *rest[first:]))
     values = xp.moveaxis(values, range(first, first + len(shape)), range(len(shape)))
     # One position per index tuple, counted through the indexed dimensions alone.
@@ -271,11 +276,11 @@ def _accumulate(
         places = places * out.shape[d] + xp.where(index < 0, index + out.shape[d], index)
     front = xp.transpose(out, (*dims, *others))
     rows = int(np.prod([out.shape[d] for d in dims], dtype=np.int64))
-    table = xp.ascontiguousarray(front).reshape(rows, -1 if out.size else 0)
+    table = xp.ascontiguousarray(front).reshape(rows, -1)
     table = table[:, 0] if not others else table
     added = values.reshape(places.size, *rest)
     if others:
         added = added.reshape(places.size, table.shape[1])
-    if added.size:
-        _add_rows(xp, table, places.reshape(-1), added)
-    front[...] = table.reshape(front.shape)
+    _add_rows(xp, table, places.reshape(-1), added)
+    if xp is not np or not np.may_share_memory(table, out):
+        front[...] = table.reshape(front.shape)
