@@ -180,6 +180,54 @@ def binary_entry(op: Operator, slow_entry: Entry | None = None) -> Entry:
     return entry
 
 
+def elementwise_entry(op: Operator) -> Entry:
+    """Entry of an elementwise operator of any number of tensors, with or without attributes.
+
+    Where nothing is recorded, operands of one kind and numbers that join them go straight to the
+    kernel.
+    """
+    index = op.index
+
+    def entry(*inputs: Any, **attributes: Any) -> Any:
+        kind = inputs[0]._k if inputs and inputs[0].__class__ in PLAIN else None
+        kernel = None if kind is None else kind.hot[index]
+        if kernel is not None:
+            state = STATE.get()
+            natives = joined(kind, inputs, state is GRAD) if state is GRAD or state is NO_GRAD else None
+            if natives is not None:
+                try:
+                    results = kernel(*natives, **attributes)
+                except Exception as raised:
+                    raise explained(op, inputs, attributes, raised) from raised
+                if results.__class__ is tuple:
+                    return tuple(wrapped(kind, r) for r in results)
+                return wrapped(kind, results)
+        return op.slow_entry(*inputs, **attributes)
+
+    return entry
+
+
+def joined(kind: Any, inputs: tuple[Any, ...], grad: bool) -> list[Any] | None:
+    """Native arrays of operands of one kind and of numbers that join them without promotion.
+
+    None if there are other operands, or one that wants a gradient.
+    """
+    natives: list[Any] = []
+    for x in inputs:
+        if x.__class__ in PLAIN:
+            if x._k is not kind or (grad and (x._req or x._view is not None)):
+                return None
+            native = x._a
+            natives.append(native_of(x) if native is None else native)
+        elif x.__class__ in kind.numbers:
+            natives.append(kind.scalar(x))
+        elif x is None:
+            natives.append(None)
+        else:
+            return None
+    return natives
+
+
 def view_entry(op: Operator) -> Entry:
     """Entry of a view operator: geometry only, no kernel."""
 

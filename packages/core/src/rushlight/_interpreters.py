@@ -191,12 +191,36 @@ class Vmap(Level):
                 fix='pass randomness="same" or randomness="different" to vmap',
             )
         if self.randomness == "same":
+            if any(self.mine(x) for x in inputs):
+                raise error(
+                    RuntimeError,
+                    op.name,
+                    "the items of the batch have parameters of their own and can't draw the same",
+                    fix='pass randomness="different" to vmap',
+                )
             with self.below():
-                return op(*(x.value if self.mine(x) else x for x in inputs), **attributes)
+                return op(*inputs, **attributes)
+        if "n" in attributes:
+            return self._permutations(op, attributes)
         changed = {**attributes, "shape": (self.size, *attributes["shape"])}
         with self.below():
-            values = [x.value if self.mine(x) else x for x in inputs]
+            values = [
+                _padded(leading(x.value, x.bdim), len(attributes["shape"])) if self.mine(x) else x
+                for x in inputs
+            ]
             return self.wrap(op(*values, **changed), 0)
+
+    def _permutations(self, op: Operator, attributes: dict[str, Any]) -> Any:
+        """A permutation for each item, from consecutive parts of the stream."""
+        from ._philox import blocks
+
+        step = blocks(op.name, (attributes["n"],))
+        with self.below():
+            rows = [
+                op(**{**attributes, "offset": attributes["offset"] + i * step})
+                for i in range(self.size)
+            ]
+            return self.wrap(operators["stack"].function(rows), 0)
 
     def write(self, x: Tensor, value: Tensor) -> Tensor:
         """An in-place write under this level."""

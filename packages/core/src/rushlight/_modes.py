@@ -20,24 +20,23 @@ class State:
 
     Attributes:
         grad: Operators record for reverse mode where an input requires grad.
-        inference: As `torch.inference_mode`.
         interpreters: Active transforms, outermost first.
         overrides: Tensor subclasses are asked through `__rushlight_function__`.
         anomaly: Nodes remember the line that made them.
         anomaly_nan: Backward stops at the first NaN.
-        saved_hooks: (pack, unpack) pairs for saved tensors, innermost last.
+        saved_hooks: (pack, unpack) pairs for saved tensors, innermost last; a text says that
+            there must be none, and why.
         recorder: Receives every kernel call of a capture.
         autocast: Casting policy for operator inputs.
         device: Device that factories use instead of the default.
     """
 
     grad: bool = True
-    inference: bool = False
     interpreters: tuple[Any, ...] = ()
     overrides: bool = True
     anomaly: bool = False
     anomaly_nan: bool = True
-    saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
+    saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]] | str, ...] = ()
     recorder: Any = None
     autocast: Any = None
     device: Any = None

@@ -111,7 +111,7 @@ class Operator:
             "unary": _dispatch.unary_entry,
             "binary": _dispatch.binary_entry,
             "view": _dispatch.view_entry,
-            "elementwise": lambda op: op.slow_entry,
+            "elementwise": _dispatch.elementwise_entry,
             "generic": _dispatch.generic_entry,
         }
         self.entry: Callable[..., Any] = makers[kind](self)
@@ -533,6 +533,26 @@ def promoted(op: Operator, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
             result.append(to_kind(x, kind))
         else:
             result.append(x)
+    return tuple(result)
+
+
+def _of_one_kind(op: Operator, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """What promotion gives for tensors of one kind and numbers that join it; else None."""
+    kind: Any = inputs[0]._k if isinstance(inputs[0], Tensor) else None
+    if kind is None or (op.promotes == "float" and not kind.dtype.is_inexact):
+        return None
+    result: list[Any] = []
+    for x in inputs:
+        if isinstance(x, Tensor):
+            if x._k is not kind:
+                return None
+            result.append(x)
+        elif x is None:
+            result.append(None)
+        elif x.__class__ in kind.numbers:
+            result.append(number_tensor(kind, x))
+        else:
+            return None
     return tuple(result)
 
 

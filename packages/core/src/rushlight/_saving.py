@@ -172,7 +172,9 @@ def keep(node: Node, keeps: Keeps, inputs: tuple[Any, ...], outputs: Any) -> Non
         node.saved = node.versions = ()
         return
     state = STATE.get()
-    hooks = state.saved_hooks[-1] if state.saved_hooks else None
+    hooks: Any = state.saved_hooks[-1] if state.saved_hooks else None
+    if hooks.__class__ is str:  # disabled, with that message
+        hooks = None
     saved: list[Any] = []
     versions: list[Any] = []
     for what in keeps:
@@ -289,6 +291,8 @@ def keeper(keeps: Keeps | None) -> Any:
     keeps_x = keeps[0] is not None
     keeps_y = two and keeps[1] is not None
     keeps_out = keeps[-1] is not None
+    if not two and not keeps_x:
+        return _keep_result
 
     def fill(node: Node, x: Any, y: Any, out: Tensor) -> None:
         saved_x = saved_y = saved_out = None
@@ -314,3 +318,23 @@ def keeper(keeps: Keeps | None) -> Any:
             node.versions = (version_x, 0)
 
     return fill
+
+
+def _keep_result(node: Node, x: Any, y: Any, out: Tensor) -> None:
+    """Keeps the fresh result of an operator of one tensor; written out, for it is a hot path."""
+    storage = _new(Storage)
+    storage.runtime = out._k.runtime
+    storage.native = native = out._a
+    storage._buffer = None
+    storage.version = storage.rewrites = 0
+    out._storage = storage
+    out._strides = None
+    out._offset = 0
+    made = _new(SavedResult)
+    made.storage = storage
+    made.kind = out._k
+    made.native = native
+    made.shape = out._shape
+    made.index = 0
+    node.saved = (None, made)
+    node.versions = (0, 0)

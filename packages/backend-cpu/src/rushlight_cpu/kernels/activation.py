@@ -24,6 +24,8 @@ Block = Callable[[tuple[Array, ...], Array, Array], None]
 
 def _pointwise(block: Block, passes: float, *arrays: Array) -> Array:
     """Runs `block` over contiguous runs of `arrays`, side by side if they are large."""
+    if len(arrays) > 1 and any(a.shape != arrays[0].shape for a in arrays):
+        arrays = np.broadcast_arrays(*arrays)
     flats = tuple(np.ascontiguousarray(a).reshape(-1) for a in arrays)
     out: Array = np.empty(flats[0].size, flats[0].dtype)
 
@@ -156,10 +158,25 @@ def gelu_backward(g: Array, x: Array, *, approximate: str) -> Array:
     return _pointwise(rule, 20.0, g, x)
 
 
+# Up to this many elements the bookkeeping of blocks takes longer than it saves.
+_SMALL = 2**14
+_ONE = {np.dtype(kind): np.array(1, kind) for kind in (np.float32, np.float64)}
+
+
 @reduced_precision()
+def _sigmoid_of_many(x: Array) -> Array:
+    return _pointwise(_sigmoid, 5.0, x)
+
+
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x))."""
-    return _pointwise(_sigmoid, 5.0, x)
+    one = _ONE.get(x.dtype)
+    if one is None or x.size > _SMALL or not x.ndim:
+        return _sigmoid_of_many(x)
+    out: Array = np.negative(x)
+    np.exp(out, out)
+    np.add(out, one, out)
+    return np.reciprocal(out, out)
 
 
 @reduced_precision()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from .._errors import error
 from .._hooks import RemovableHandle, add_hook
 from .._modes import State
-from .._node import Node, Port
-from .._tensor.tensor import Tensor
+from .._node import AccumulateGrad, GradientEdge, Node, Port
+from .._tensor.tensor import Tensor, storage_of
+from .engine import CURRENT
 from .engine import backward as run_backward
 from .grad_modes import _Mode
 
@@ -108,13 +111,128 @@ def retains_grad(self: Tensor) -> bool:
     return reference is not None and reference() is self
 
 
-def gradient_edge(x: Tensor) -> tuple[Any, int]:
-    """(node, output index) of a tensor."""
-    return _node_and_index(x)
+def get_gradient_edge(tensor: Tensor) -> GradientEdge:
+    """The place in the graph where the gradient of a tensor arrives.
+
+    Raises:
+        RuntimeError: The tensor does not require grad.
+    Example:
+        >>> x = rushlight.tensor(1.0, requires_grad=True)
+        >>> rushlight.autograd.graph.get_gradient_edge(x * 2).output_nr
+        0
+    """
+    if not tensor.requires_grad:
+        raise error(
+            RuntimeError,
+            "get_gradient_edge",
+            "It is not possible to get the gradient edge for a Tensor that does not require "
+            "gradients",
+            fix="call requires_grad_() first",
+        )
+    node, index = _node_and_index(tensor)
+    return GradientEdge(AccumulateGrad(tensor) if node is None else node, index)
+
+
+def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
+    """Counts a write to tensors that autograd did not see, so that stale saved values are noticed.
+
+    Example:
+        >>> x = rushlight.zeros(2)
+        >>> rushlight.autograd.graph.increment_version(x)
+        >>> x._version
+        1
+    """
+    for x in [tensor] if isinstance(tensor, Tensor) else list(tensor):
+        storage_of(x).version += 1
+
+
+class _MultiHandle:
+    """Removes a hook from all its tensors."""
+
+    def __init__(self, handles: Sequence[RemovableHandle]) -> None:
+        self.handles = tuple(handles)
+
+    def remove(self) -> None:
+        """Takes the hook out; a second call does nothing."""
+        for handle in self.handles:
+            handle.remove()
+
+    def __enter__(self) -> _MultiHandle:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.remove()
+
+
+def register_multi_grad_hook(
+    tensors: Sequence[Tensor], fn: Callable[..., None], *, mode: str = "all"
+) -> _MultiHandle:
+    """Calls a function when the gradients of several tensors are complete.
+
+    Args:
+        tensors: The tensors.
+        fn: With mode "all" it gets the list of gradients, None for tensors that the pass does not
+            reach; with mode "any" it gets the first gradient that is complete.
+        mode: "all" or "any".
+    Returns:
+        A handle whose `remove()` takes the hook out.
+    Raises:
+        ValueError: Another mode.
+        RuntimeError: A tensor does not require grad.
+    Example:
+        >>> x = rushlight.tensor(1.0, requires_grad=True)
+        >>> y = rushlight.tensor(2.0, requires_grad=True)
+        >>> handle = rushlight.autograd.graph.register_multi_grad_hook((x, y), print)
+        >>> (x * y).backward()
+        [tensor(2.), tensor(1.)]
+    """
+    if mode not in ("all", "any"):
+        raise error(
+            ValueError, "register_multi_grad_hook",
+            f"Expects mode to be one of ('all', 'any') but got {mode}",
+        )  # fmt: skip
+    for x in tensors:
+        _check_requires_grad(x, "register_multi_grad_hook")
+    targets = [x if node is None else node for x in tensors for node in [_node_and_index(x)[0]]]
+    # What each running pass has brought so far; passes may run in several threads.
+    seen: WeakKeyDictionary[Any, dict[int, Tensor]] = WeakKeyDictionary()
+    lock = Lock()
+
+    def hook_for(place: int) -> Callable[[Tensor], None]:
+        def hook(g: Tensor) -> None:
+            running = CURRENT.get()
+            assert running is not None
+            with lock:
+                found = seen.setdefault(running, {})
+                first = not found
+                found[place] = g
+            if mode == "any":
+                if first:
+                    fn(g)
+                return
+            reached = running.reaches()
+            expected = [i for i, target in enumerate(targets) if id(target) in reached]
+            if all(i in found for i in expected):
+                fn([found.get(i) for i in range(len(targets))])
+
+        return hook
+
+    return _MultiHandle([register_hook(x, hook_for(i)) for i, x in enumerate(tensors)])
 
 
 class saved_tensors_hooks(_Mode):
-    """What is saved in this block goes through `pack_hook`, and comes back through `unpack_hook`."""
+    """What is saved in this block goes through `pack_hook`, and comes back through `unpack_hook`.
+
+    Both run with recording off; what they return gets the history of what was saved.
+
+    Example:
+        >>> x = rushlight.tensor(3.0, requires_grad=True)
+        >>> with rushlight.autograd.graph.saved_tensors_hooks(lambda t: t * 10, lambda t: t / 10):
+        ...     y = x * x
+        >>> y.backward()
+        >>> x.grad
+        tensor(6.)
+    """
 
     def __init__(
         self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]
@@ -126,7 +244,33 @@ class saved_tensors_hooks(_Mode):
         return saved_tensors_hooks(*self.hooks)
 
     def changed(self, state: State) -> State:
+        if state.saved_hooks and isinstance(state.saved_hooks[-1], str):
+            raise error(
+                RuntimeError,
+                "saved_tensors_hooks",
+                state.saved_hooks[-1],
+                fix="leave the block of disable_saved_tensors_hooks first",
+            )
         return state.but(saved_hooks=(*state.saved_hooks, self.hooks))
+
+
+class disable_saved_tensors_hooks(_Mode):
+    """Entering `saved_tensors_hooks` in this block is an error with that message."""
+
+    def __init__(self, error_message: str) -> None:
+        super().__init__()
+        self.error_message = error_message
+
+    def clone(self) -> _Mode:
+        return disable_saved_tensors_hooks(self.error_message)
+
+    def changed(self, state: State) -> State:
+        if state.saved_hooks and not isinstance(state.saved_hooks[-1], str):
+            raise error(
+                RuntimeError, "disable_saved_tensors_hooks", self.error_message,
+                given="a block of saved_tensors_hooks is active",
+            )  # fmt: skip
+        return state.but(saved_hooks=(*state.saved_hooks, self.error_message))
 
 
 class save_on_cpu(saved_tensors_hooks):

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple, TypeVar
 from .. import _dispatch
 from .._dtypes import Category, DType, int32, int64
 from .._errors import error
+from .._modes import GRAD, NO_GRAD, STATE
 from .._operator import Operator, operators
 from .._tensor.tensor import PLAIN, Tensor, native_of, storage_of, strides_of
 from ._batching import batch_size as batch_size
+from ._batching import front_or_expanded as fronted
 from ._public import export, into, method
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -164,8 +166,8 @@ def write_directly(op: Operator, inputs: tuple[Tensor, ...], attributes: dict[st
 
     It may where nothing is recorded or interpreted and no other operand lies in the same memory.
     """
-    state = _dispatch.STATE.get()
-    if not (state is _dispatch.GRAD or state is _dispatch.NO_GRAD):
+    state = STATE.get()
+    if not (state is GRAD or state is NO_GRAD):
         return False
     x = inputs[0]
     if x.__class__ not in PLAIN:
@@ -274,7 +276,7 @@ def rows(x: Tensor, dim: int) -> int:
 
 def at_least_rows(x: Tensor) -> Tensor:
     """A batch whose items are at least one-dimensional."""
-    return operators["unsqueeze"](x, dim=1) if x.ndim == 1 else x  # type: ignore[no-any-return]
+    return operators["unsqueeze"](x, dim=1) if x.ndim == 1 else x
 
 
 def flat_items(x: Tensor) -> Tensor:
@@ -298,3 +300,24 @@ def zeros(shape: Shape, like: Tensor) -> Tensor:
 def spread_zero(shape: Shape, like: Tensor) -> Tensor:
     """Zeros of a shape that take no memory."""
     return operators["expand"](zero_like(like), size=tuple(shape))  # type: ignore[no-any-return]
+
+
+__all__ = [
+    "Call",
+    "Shape",
+    "at_least_rows",
+    "batch_size",
+    "cast_number",
+    "check_index_dtype",
+    "check_same_dtype",
+    "check_tensor",
+    "flat_items",
+    "fronted",
+    "indexed_write",
+    "number_of",
+    "rows",
+    "spread_zero",
+    "with_exact_out",
+    "written",
+    "zeros",
+]

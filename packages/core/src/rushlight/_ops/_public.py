@@ -262,7 +262,7 @@ def inplace_unary(op: Operator, plain: Callable[..., Any], name: str) -> Callabl
                 state is _dispatch.GRAD and not input._req and input._view is None
             ):
                 kernel = None if kind.is_meta else kind.outs[index]
-                if kernel is not None:
+                if kernel is not None and not (op.to_real and kind.is_complex):
                     native = _own_memory(input)
                     kernel(native, out=native)
                     input._storage.version += 1  # type: ignore[union-attr]
@@ -301,6 +301,33 @@ def inplace_binary(op: Operator, plain: Callable[..., Any], name: str) -> Callab
         return assign(name + "_", input, plain(input, other))
 
     return _named(writing, name)
+
+
+def inplace_elementwise(op: Operator, x: Any, others: tuple[Any, ...], attributes: Any) -> bool:
+    """Lets the kernel of an operator of several tensors write into the first, where nothing is
+    recorded and the others lie elsewhere; says whether it did."""
+    if x.__class__ not in PLAIN:
+        return False
+    kind = x._k
+    state = _dispatch.STATE.get()
+    kernel = None if kind.is_meta else kind.outs[op.index]
+    if kernel is None or not (state is _dispatch.NO_GRAD or state is _dispatch.GRAD):
+        return False
+    if any(
+        y.__class__ in PLAIN and y._storage is not None and y._storage is x._storage
+        for y in others
+    ):
+        return False
+    natives = _dispatch.joined(kind, (x, *others), state.grad)
+    if natives is None:
+        return False
+    target = _own_memory(x)
+    try:
+        kernel(*natives, out=target, **attributes)
+    except (ValueError, TypeError):
+        return False  # shapes or dtypes that do not fit: the way of checks and messages
+    x._storage.version += 1
+    return True
 
 
 def _partner(x: Tensor, y: Any, kind: Any, grad: bool) -> Any:

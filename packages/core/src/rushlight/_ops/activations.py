@@ -291,6 +291,14 @@ logsigmoid_op = unary("logsigmoid", promotes="default")
 softplus_op = _activation("softplus(Tensor x, *, float beta, float threshold) -> Tensor")
 
 silu_op.vjp(x=lambda g, x: _silu_rule(g, x))
+silu_backward.vjp(x=lambda g, y: silu_backward(g, y), y=lambda g, x, y: _silu_twice(g * x, y))
+
+
+def _silu_twice(g: Any, x: Any) -> Any:
+    """g times the second derivative."""
+    unit = x.sigmoid()
+    return g * (unit * (1 - unit) * (2 + x * (1 - 2 * unit)))
+
 
 
 def _silu_rule(g: Any, x: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .._dtypes import Category, complex128, float64
@@ -66,6 +67,8 @@ pow_op.vjp(x=_power_rule_x, y=_power_rule_y)
 
 def _scaled(who: str, input: Any, other: Any, alpha: Any) -> Any:
     """`other * alpha`, with torch's demands on alpha."""
+    if alpha.__class__ is float and isinstance(other, Tensor) and other._k.dtype.is_inexact:
+        return mul_op.entry(other, alpha)
     operands = (input, other)
     if isinstance(alpha, bool) and not all(
         isinstance(x, bool) or (isinstance(x, Tensor) and x.dtype.category is Category.BOOL)
@@ -413,17 +416,22 @@ logaddexp2_op.vjp(
 
 
 @logaddexp_op.decomposition
-def _(x: Tensor, y: Tensor) -> Tensor:
-    high, low = maximum_op(x, y), minimum_op(x, y)
-    sum_ = high + operators["log1p"](operators["exp"](low - high))
-    return choose(x == y, x + 0.6931471805599453, sum_)  # type: ignore[no-any-return]
+def _(x: Tensor, y: Tensor) -> Any:
+    """With the larger operand taken out; of complex ones, that with the larger real part."""
+    order = operators["real"] if x._k.is_complex else lambda z: z
+    larger = order(x) >= order(y)
+    high, low = choose(larger, x, y), choose(larger, y, x)
+    # Equal infinities: their difference would be NaN.
+    gap = masked(low - high, low == high)
+    return high + operators["log1p"](operators["exp"](gap))
 
 
 @logaddexp2_op.decomposition
-def _(x: Tensor, y: Tensor) -> Tensor:
-    high, low = maximum_op(x, y), minimum_op(x, y)
-    sum_ = high + operators["log1p"](operators["exp2"](low - high)) * 1.4426950408889634
-    return choose(x == y, x + 1, sum_)  # type: ignore[no-any-return]
+def _(x: Tensor, y: Tensor) -> Any:
+    larger = x >= y
+    high, low = choose(larger, x, y), choose(larger, y, x)
+    gap = masked(low - high, low == high)
+    return high + operators["log1p"](operators["exp2"](gap)) * (1 / math.log(2))
 
 
 @heaviside_op.check

@@ -1,4 +1,4 @@
-"""Sums of products written with labels: einsum, tensordot, inner, kron, chain_matmul."""
+"""Sums of products written with labels: einsum, tensordot, inner, kron."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from .._errors import error
 from .._tensor.tensor import Tensor
-from ._public import PUBLIC, into, public
+from ._public import into, public
 from .matmul import bmm_op, check_operands, matmul_op
 from .reduction import check_tensor, sum_op
 from .views import check_dim
@@ -405,27 +405,3 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     first = input.reshape([n for pair in zip(a, [1] * ndim, strict=True) for n in pair])
     second = other.reshape([n for pair in zip([1] * ndim, b, strict=True) for n in pair])
     return (first * second).reshape([n * m for n, m in zip(a, b, strict=True)])  # type: ignore[no-any-return]
-
-
-@public(methods=False)
-def chain_matmul(*matrices: Tensor, out: Tensor | None = None) -> Tensor:
-    """Product of matrices in the cheapest order; `rushlight.linalg.multi_dot` does the same.
-
-    Example:
-        >>> chain = [rushlight.ones(2, 3), rushlight.ones(3, 1), rushlight.ones(1, 2)]
-        >>> rushlight.chain_matmul(*chain)
-        tensor([[3., 3.],
-                [3., 3.]])
-    """
-    xs = list(matrices[0]) if len(matrices) == 1 and isinstance(matrices[0], (list, tuple)) else list(matrices)
-    if not xs:
-        raise error(RuntimeError, "chain_matmul", "expected one or more matrices")
-    check_operands("chain_matmul", *xs)
-    for x in xs:
-        if x.ndim != 2:
-            raise error(RuntimeError, "chain_matmul", "expected matrices",
-                given=f"a tensor of shape {tuple(x.shape)}")  # fmt: skip
-    result: Tensor = xs[0] if len(xs) == 1 else PUBLIC["linalg"]["multi_dot"](xs)
-    return result if out is None else into("chain_matmul", result, out)  # type: ignore[no-any-return]
-
-

@@ -384,7 +384,11 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
             RuntimeError, "nonzero_static", "size must be non-negative", given=f"size={size}"
         )
     place = input.device
-    whole, where = operators["full"].function, operators["where"]
+    whole = operators["full"].function
+
+    def scalar(value: int) -> Any:
+        return whole((), value, dtype=int64, device=place)
+
     count = input.numel()
     if not count or not input.ndim or not size:
         filled = whole((size, input.ndim), fill_value, dtype=int64, device=place)
@@ -393,7 +397,8 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     # that is not zero goes to row r, all that do not fit or are zero to one row too many.
     hit = input.reshape(-1) != 0
     rank = operators["cumsum"](hit.to(int64), dim=0) - 1
-    row = where(operators["logical_and"](hit, rank < size), rank, size)
+    lost = operators["logical_not"](operators["logical_and"](hit, rank < size))
+    row = operators["masked_fill"](rank, lost, scalar(size))
     positions = operators["arange"](start=0, step=1, length=count, dtype=int64, device=place)
     blank = whole((size + 1,), -1, dtype=int64, device=place)
     found = operators["scatter"](blank, row, positions, dim=0, reduce=None, include_self=True)
@@ -401,4 +406,4 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     shape = tuple(input.shape)
     steps = tensor(contiguous_strides(shape), device=place)
     columns = (found // steps) % tensor(shape, device=place)
-    return where(found < 0, fill_value, columns)  # type: ignore[no-any-return]
+    return operators["masked_fill"](columns, found < 0, scalar(fill_value))  # type: ignore[no-any-return]

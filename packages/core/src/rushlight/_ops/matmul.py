@@ -450,19 +450,11 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
 # -- a product added to something -----------------------------------------------------------
 
 
-def _check_scalars(who: str, x: Tensor, **scalars: Any) -> None:
-    for name, value in scalars.items():
-        if isinstance(value, bool) and x.dtype.name != "bool":
-            raise error(
-                RuntimeError, who, f"Boolean {name} only supported for Boolean results."
-            )
-        if isinstance(value, (float, complex)) and not x.dtype.is_inexact:
-            raise error(
-                RuntimeError,
-                who,
-                f"For integral input tensors, argument {name} must not be a floating point number.",
-                given=f"{name}={value}",
-            )
+def _numbers(x: Tensor, *values: Any) -> tuple[Any, ...]:
+    """Factors for a product of some dtype; those of integers lose their fraction, as in torch."""
+    if x.dtype.is_inexact:
+        return values
+    return tuple(int(value) if isinstance(value, float) else value for value in values)
 
 
 def _check_fits(who: str, x: Tensor, shape: tuple[int, ...]) -> None:
@@ -483,7 +475,7 @@ def _check_fits(who: str, x: Tensor, shape: tuple[int, ...]) -> None:
 
 def _plus(who: str, x: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
     """beta * x + alpha * product; with beta 0, NaN and infinity in x do not count."""
-    _check_scalars(who, product, beta=beta, alpha=alpha)
+    beta, alpha = _numbers(product, beta, alpha)
     _check_fits(who, x, tuple(product.shape))
     if alpha != 1:
         product = product * alpha
@@ -500,7 +492,6 @@ def _(x: Tensor, a: Tensor, b: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Spec
     if a.shape[1] != b.shape[0]:
         raise _mismatch("addmm", a.shape, b.shape)
     shape = (a.shape[0], b.shape[1])
-    _check_scalars("addmm", a, beta=beta, alpha=alpha)
     _check_fits("addmm", x, shape)
     return Spec(shape, a.dtype)
 
@@ -541,6 +532,7 @@ def addmm(
     check_operands("addmm", input, mat1, mat2)
     meta: Any = addmm_op.meta_rule
     meta(input, mat1, mat2, beta=beta, alpha=alpha)
+    beta, alpha = _numbers(mat1, beta, alpha)
     return addmm_op(input, mat1, mat2, beta=beta, alpha=alpha)  # type: ignore[no-any-return]
 
 
@@ -564,7 +556,16 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
         >>> rushlight.addr(rushlight.ones(1, 1), rushlight.ones(1), rushlight.ones(1))
         tensor([[2.]])
     """
-    return _plus("addr", input, outer(vec1, vec2), beta, alpha)
+    product = outer(vec1, vec2)
+    for name, value in (("beta", beta), ("alpha", alpha)):
+        if isinstance(value, float) and not product.dtype.is_inexact and not input.dtype.is_inexact:
+            raise error(
+                RuntimeError,
+                "addr",
+                f"For integral input tensors, argument {name} must not be a floating point number.",
+                given=f"{name}={value}",
+            )
+    return _plus("addr", input, product, beta, alpha)
 
 
 def _check_batches(who: str, x: Tensor, a: Tensor, b: Tensor) -> None:

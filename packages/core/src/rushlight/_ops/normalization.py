@@ -19,7 +19,7 @@ from .._errors import error
 from .._modes import with_modes
 from .._operator import operator
 from .._tensor.tensor import Tensor
-from ._public import export
+from ._public import export, with_out
 
 Needs = tuple[bool, ...]
 Gradients = tuple[Tensor | None, ...]
@@ -73,6 +73,11 @@ def _wide_dtype(dtype: DType) -> DType:
 def _wide(x: Tensor) -> Tensor:
     wide = _wide_dtype(x.dtype)
     return x if x.dtype is wide else x.to(wide)
+
+
+def _parameter_dtype(x: Tensor, weight: Tensor | None) -> DType:
+    """The dtype that the public functions return statistics in."""
+    return x.dtype if weight is None else weight.dtype
 
 
 def _like(x: Tensor, dtype: DType) -> Tensor:
@@ -260,6 +265,14 @@ def _(
     if needs[1]:
         dw = _like((g * hat).sum(lead) if lead else g * hat, x.dtype)
     return dx, dw
+
+
+def _rms_norm(
+    x: Tensor, weight: Tensor | None, *, normalized_ndim: int, eps: float
+) -> tuple[Tensor, Tensor]:
+    """RMS norm; of complex numbers by the formula, with squares as they are."""
+    op: Any = rms_norm_op.decomposition_rule if x._k.is_complex else rms_norm_op
+    return op(x, weight, normalized_ndim=normalized_ndim, eps=eps)  # type: ignore[no-any-return]
 
 
 # -- group norm -----------------------------------------------------------------------------
@@ -481,8 +494,9 @@ def _update(
             running_var.copy_(running_var * (1 - momentum) + variance * (momentum * unbiased))
 
 
-for _op in (layer_norm_op, rms_norm_op, group_norm_op):
+for _op in (layer_norm_op, group_norm_op):
     export(_op.name, _op, "ops")
+export("native_rms_norm", _rms_norm, "ops")
 export("batch_norm", _batch_norm, "ops")
 
 
@@ -550,7 +564,8 @@ def native_layer_norm(
     """
     count = _normalized_ndim("native_layer_norm", input, normalized_shape, weight, bias)
     out, mean, rstd = layer_norm_op(input, weight, bias, normalized_ndim=count, eps=eps)
-    return out, _like(mean, input.dtype), _like(rstd, input.dtype)
+    dtype = _parameter_dtype(input, weight)
+    return out, _like(mean, dtype), _like(rstd, dtype)
 
 
 def layer_norm(
@@ -576,7 +591,7 @@ def rms_norm(
     count = _normalized_ndim("rms_norm", input, normalized_shape, weight, None)
     if eps is None:
         eps = float(ml_dtypes.finfo(input.dtype.numpy).eps)
-    return rms_norm_op(input, weight, normalized_ndim=count, eps=eps)[0]  # type: ignore[no-any-return]
+    return _rms_norm(input, weight, normalized_ndim=count, eps=eps)[0]
 
 
 def _check_groups(who: str, x: Tensor, groups: int, weight: Any, bias: Any) -> None:
@@ -683,16 +698,16 @@ def native_batch_norm(
     """
     who = "native_batch_norm"
     _check_batch_norm(who, input, weight, bias, running_mean, running_var, training)
+    dtype = _parameter_dtype(input, weight)
     if not training:
         out = _batch_norm(
             input, weight, bias, running_mean, running_var,
             training=False, momentum=momentum, eps=eps,
         )  # fmt: skip
-        dtype = _wide_dtype(input.dtype)
         return out, input.new_empty((0,), dtype=dtype), input.new_empty((0,), dtype=dtype)
     out, mean, variance = batch_norm_train_op(input, weight, bias, eps=eps)
     _update(running_mean, running_var, mean, variance, momentum, _count(input.shape, mean))
-    return out, mean, (variance + eps).rsqrt()
+    return out, _like(mean, dtype), _like((variance + eps).rsqrt(), dtype)
 
 
 def instance_norm(
@@ -732,6 +747,7 @@ def instance_norm(
 
 for _function in (
     native_layer_norm, layer_norm, rms_norm, group_norm, native_group_norm, batch_norm,
-    native_batch_norm, instance_norm,
+    instance_norm,
 ):  # fmt: skip
     export(_function.__name__, _function)
+export("native_batch_norm", with_out(native_batch_norm))

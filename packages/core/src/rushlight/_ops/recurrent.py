@@ -27,8 +27,8 @@ def _cut(x: Tensor, count: int) -> list[Tensor]:
     return [x.narrow(-1, place * width, width) for place in range(count)]
 
 
-def _join(parts: list[Any]) -> Tensor:
-    return operators["cat"].function(parts, -1)  # type: ignore[no-any-return]
+def _join(parts: list[Tensor]) -> Tensor:
+    return operators["cat"](*parts, dim=parts[0].ndim - 1)  # type: ignore[no-any-return]
 
 
 def _zeros_if_none(g: Tensor | None, like: Tensor) -> Tensor:

@@ -347,6 +347,8 @@ def cumulative_trapezoid(
 
 def _gradient_spacing(input: Tensor, spacing: Any, dims: tuple[int, ...]) -> list[Any]:
     """For each dimension a step, or the tensor of coordinates."""
+    if spacing is None:
+        spacing = 1
     if isinstance(spacing, (int, float, complex)):
         return [spacing] * len(dims)
     given = [spacing] if isinstance(spacing, Tensor) else list(spacing)

@@ -50,7 +50,7 @@ def _(
 
 
 def _conj(x: Tensor) -> Tensor:
-    return operators["conj"](x) if x.dtype.is_complex else x  # type: ignore[no-any-return]
+    return operators["conj"](x) if x.dtype.is_complex else x
 
 
 def _cleared(x: Tensor, index: Tensor, dim: int) -> Tensor:

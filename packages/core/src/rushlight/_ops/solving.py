@@ -424,13 +424,12 @@ def _(x: Tensor, tolerance: Tensor | None, *, hermitian: bool) -> Tensor:
 
 @pinv_op.vjp
 def _(g: Tensor, *, x: Tensor, out: Tensor) -> Tensor:
-    back, x_back, g_back = adjoint(out), adjoint(x), adjoint(g)
+    back, g_back = adjoint(out), adjoint(g)
     total = -(back @ g @ back)
     # The two projectors vanish where the matrix has full rank.
-    beside = (g_back - (x @ out) @ g_back) if x.shape[-2] else g_back
+    beside = g_back - (x @ out) @ g_back
     total = total + beside @ (out @ back)
     below = g_back - g_back @ (out @ x)
-    del x_back
     return total + (back @ out) @ below
 
 
@@ -448,9 +447,6 @@ def spectral_tolerance(
     who: str, A: Tensor, size: Tensor, atol: Any, rtol: Any
 ) -> Tensor:
     """max(atol, rtol * largest value), as torch chooses the two where they are not given."""
-    from .._operator import promoted as _promoted
-
-    del _promoted
     default = 0.0
     if rtol is None and (atol is None or isinstance(atol, Tensor)):
         default = max(A.shape[-2:]) * _epsilon(A)

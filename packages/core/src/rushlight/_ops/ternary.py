@@ -10,7 +10,7 @@ from .._dtypes import bool_, uint8
 from .._errors import error
 from .._operator import broadcast_shapes, operator, operators, promoted
 from .._tensor.tensor import Tensor
-from ._public import into, method, public
+from ._public import assign, export, inplace_elementwise, into, method, public
 from .elementwise import (
     conj,
     is_complex,
@@ -172,7 +172,7 @@ def _check_bounds(input: Any, min: Any, max: Any) -> None:
         )  # fmt: skip
 
 
-@public(inplace=True, out=True, aliases=("clip",), op=clamp_op)
+@public(out=True, aliases=("clip",), op=clamp_op)
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Each element, or the bound that it exceeds.
 
@@ -190,7 +190,36 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     return clamp_op(input, min, max)  # type: ignore[no-any-return]
 
 
-@public(inplace=True, out=True)
+def clamp_(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """In-place version of `clamp`."""
+    if inplace_elementwise(clamp_op, input, (min, max), {}):
+        return input
+    return assign("clamp_", input, clamp(input, min, max))
+
+
+def clamp_min_(input: Tensor, min: Any) -> Tensor:
+    """In-place version of `clamp_min`."""
+    _check_bounds(input, min, None)
+    return clamp_(input, min)
+
+
+def clamp_max_(input: Tensor, max: Any) -> Tensor:
+    """In-place version of `clamp_max`."""
+    _check_bounds(input, None, max)
+    return clamp_(input, None, max)
+
+
+for _name, _writing in (
+    ("clamp_", clamp_),
+    ("clip_", clamp_),
+    ("clamp_min_", clamp_min_),
+    ("clamp_max_", clamp_max_),
+):
+    export(_name, _writing)
+    method(_name, _writing)
+
+
+@public(out=True)
 def clamp_min(input: Tensor, min: Any) -> Tensor:
     """The larger of each element and a bound.
 
@@ -202,7 +231,7 @@ def clamp_min(input: Tensor, min: Any) -> Tensor:
     return clamp_op(input, min, None)  # type: ignore[no-any-return]
 
 
-@public(inplace=True, out=True)
+@public(out=True)
 def clamp_max(input: Tensor, max: Any) -> Tensor:
     """The smaller of each element and a bound.
 
@@ -233,7 +262,25 @@ def _(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
     return start + step * (y - x)
 
 
-@public(inplace=True, out=True, op=lerp_op)
+# A number as the weight is not rounded to the operands' dtype first.
+lerp_by_op = operator(
+    "lerp_by(Tensor x, Tensor y, *, Scalar weight) -> Tensor",
+    kind="elementwise", promotes="default",
+)  # fmt: skip
+lerp_by_op.vjp(
+    x=lambda g, weight: g * conj(1 - weight), y=lambda g, weight: g * conj(weight)
+)
+
+
+@lerp_by_op.decomposition
+def _(x: Tensor, y: Tensor, *, weight: Any) -> Any:
+    step = operators["sub"](y, x)
+    if abs(weight) < 0.5:
+        return operators["add"](x, operators["mul"](step, weight))
+    return operators["add"](y, operators["mul"](step, weight - 1))
+
+
+@public(out=True, op=lerp_op)
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """Linear interpolation, `input + weight * (end - input)`.
 
@@ -268,7 +315,21 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
             RuntimeError, "lerp", "value cannot be converted to type float without overflow",
             given=f"weight={weight}, input of {input.dtype}",
         )  # fmt: skip
-    return lerp_op(input, end, weight)  # type: ignore[no-any-return]
+    if isinstance(weight, Tensor):
+        return lerp_op(input, end, weight)  # type: ignore[no-any-return]
+    return lerp_by_op(input, end, weight=weight)  # type: ignore[no-any-return]
+
+
+def lerp_(input: Tensor, end: Tensor, weight: Any) -> Tensor:
+    """In-place version of `lerp`."""
+    if weight.__class__ is float and inplace_elementwise(
+        lerp_by_op, input, (end,), {"weight": weight}
+    ):
+        return input
+    return assign("lerp_", input, lerp(input, end, weight))
+
+
+method("lerp_", lerp_)
 
 
 addcmul_op = operator(
@@ -311,7 +372,7 @@ def _check_value(who: str, operands: tuple[Any, ...], value: Any) -> None:
         )
 
 
-@public(inplace=True, out=True, op=addcmul_op)
+@public(out=True, op=addcmul_op)
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """`input + value * tensor1 * tensor2`.
 
@@ -332,7 +393,17 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
     return addcmul_op(input, tensor1, tensor2, value=value)  # type: ignore[no-any-return]
 
 
-@public(inplace=True, out=True, op=addcdiv_op)
+def addcmul_(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+    """In-place version of `addcmul`."""
+    if inplace_elementwise(addcmul_op, input, (tensor1, tensor2), {"value": value}):
+        return input
+    return assign("addcmul_", input, addcmul(input, tensor1, tensor2, value=value))
+
+
+method("addcmul_", addcmul_)
+
+
+@public(out=True, op=addcdiv_op)
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """`input + value * tensor1 / tensor2`.
 
@@ -360,3 +431,13 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
             fix="input + value * div(tensor1, tensor2, rounding_mode='trunc'), or convert them",
         )
     return addcdiv_op(input, tensor1, tensor2, value=value)  # type: ignore[no-any-return]
+
+
+def addcdiv_(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+    """In-place version of `addcdiv`."""
+    if inplace_elementwise(addcdiv_op, input, (tensor1, tensor2), {"value": value}):
+        return input
+    return assign("addcdiv_", input, addcdiv(input, tensor1, tensor2, value=value))
+
+
+method("addcdiv_", addcdiv_)

@@ -10,7 +10,7 @@ from .._dtypes import Category, int32
 from .._errors import error
 from .._operator import operator, operators, unary
 from .._tensor.tensor import Tensor
-from ._public import method, public
+from ._public import export, inplace_unary, method, public
 from ._results import result_type_named
 from .elementwise import Formula, choose, conj, kept, masked, public_unary, require_tensor
 
@@ -94,6 +94,11 @@ for _name, (_promotes, _formula, _doc) in UNARY.items():
 @operators["frac"].decomposition
 def _(x: Tensor) -> Tensor:
     return x - x.trunc()
+
+
+@operators["square"].decomposition
+def _(x: Tensor) -> Tensor:
+    return x * x
 
 
 @operators["neg"].check
@@ -193,10 +198,27 @@ def _(primals: Any, tangents: Any, out: Any) -> Any:
     return _sign_rule(tangents[0], primals[0])
 
 
-public_unary(abs_op, "Magnitude of each element.", aliases=("absolute",))
+public_unary(abs_op, "Magnitude of each element.", aliases=("absolute",), inplace=False)
 public_unary(angle_op, "Angle of each element in the complex plane, in radians.", inplace=False)
 public_unary(sgn_op, "Each element over its magnitude, 0 for 0.")
 method("__abs__", abs_op.entry)
+_abs_into = inplace_unary(abs_op, abs_op.entry, "abs")
+
+
+def abs_(input: Tensor) -> Tensor:
+    """In-place version of `abs`."""
+    require_tensor("abs_", "input", input)
+    if input._k.is_complex:
+        raise error(
+            RuntimeError, "abs_", "In-place abs is not supported for complex tensors.",
+            fix="use abs(), whose result is real",
+        )  # fmt: skip
+    return _abs_into(input)  # type: ignore[no-any-return]
+
+
+for _name in ("abs_", "absolute_"):
+    export(_name, abs_)
+    method(_name, abs_)
 
 
 # `conj` names the public function below, as torch does; the helper of rules stays `conj`.

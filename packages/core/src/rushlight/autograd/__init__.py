@@ -13,4 +13,6 @@ from .._autograd.function import FunctionContext as FunctionContext
 from .._autograd.gradcheck import GradcheckError as GradcheckError
 from .._autograd.gradcheck import gradcheck as gradcheck
 from .._autograd.gradcheck import gradgradcheck as gradgradcheck
+from . import function as function
+from . import functional as functional
 from . import graph as graph

@@ -8,3 +8,8 @@ from ._apis import vjp as vjp
 from ._apis import vmap as vmap
 from ._capture import Program as Program
 from ._capture import capture as capture
+from ._jacobians import hessian as hessian
+from ._jacobians import jacfwd as jacfwd
+from ._jacobians import jacrev as jacrev
+from ._jacobians import linearize as linearize
+from ._jacobians import stack_module_state as stack_module_state

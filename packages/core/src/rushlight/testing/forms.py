@@ -1,13 +1,13 @@
-"""Checks of what `_public` derives from an operator: the in-place form and `out=`."""
+"""Checks of what is derived from an operator's function: the in-place form and `out=`."""
 
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
 
 from .. import _dtypes
 from .._autograd.engine import grad
@@ -15,8 +15,146 @@ from .._device import device as Device
 from .._dispatch import detached
 from .._dtypes import DType, can_cast
 from .._operator import operators
-from .._ops import METHODS, PUBLIC
+from .._ops import METHODS
 from .._tensor.construction import from_host
 from .._tensor.tensor import Tensor, storage_of
-from .checks import arguments, assert_same, host_of, is_smooth, run
+from .checks import arguments, assert_same, host_of, is_smooth, placed, run
 from .samples import Sample
+
+Form = Callable[..., Any]
+
+
+def _arranged(sample: Sample, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of the public function."""
+    if sample.group.arrange is not None:
+        return tuple(sample.group.arrange(*inputs, **sample.case.attributes)), {}
+    return tuple(inputs), dict(sample.case.attributes)
+
+
+def binds(form: Form, sample: Sample) -> bool:
+    """Whether a public function takes the operator's inputs and attributes as they are."""
+    try:
+        positional, keywords = _arranged(sample, sample.case.inputs)
+        inspect.signature(form).bind(*positional, **keywords)
+    except TypeError:
+        return False
+    return True
+
+
+def inplace_form(sample: Sample) -> Form | None:
+    """The method that writes the operator's result into its first input."""
+    public = sample.group.operator.public
+    found = None if public is None else METHODS.get(public.__name__ + "_")
+    return found if sample.case.inputs and found is not None else None
+
+
+def out_form(sample: Sample) -> Form | None:
+    """The public function, if it takes `out=`."""
+    public = sample.group.operator.public
+    if public is None:
+        return None
+    if getattr(public, "accepts_out", False) or "out" in inspect.signature(public).parameters:
+        return public  # type: ignore[no-any-return]
+    return None
+
+
+def check_inplace(sample: Sample, dtype: DType, device: str) -> None:
+    """The in-place form leaves the functional result in its first input, and only there.
+
+    Where the result does not fit it raises, and the input stays as it was.
+    """
+    form = inplace_form(sample)
+    assert form is not None
+    for layout in ("contiguous", "transposed", "strided"):
+        _check_write(sample, form, arguments(sample, dtype, device, layout=layout), device)
+    if is_smooth(sample) and dtype.is_inexact:
+        _check_inplace_gradient(sample, form, device)
+
+
+def _check_write(sample: Sample, form: Form, inputs: Any, device: str) -> None:
+    x = inputs[0]
+    expected = run(sample, inputs, device)[0]
+    positional, keywords = _arranged(sample, inputs)
+    others = [None if i is None else host_of(i) for i in inputs[1:]]
+    version, before = storage_of(x).version, host_of(x)
+    if not can_cast(expected.dtype, x.dtype) or expected.shape != x.shape:
+        try:
+            form(*positional, **keywords)
+        except RuntimeError:
+            assert host_of(x).tobytes() == before.tobytes(), "a refused write changed the input"
+            return
+        raise AssertionError(f"a result of {expected.shape}, {expected.dtype} was written")
+    result = form(*positional, **keywords)
+    assert result is x
+    assert_same(x, expected.to(x.dtype), "the in-place form", tolerance=1.0)
+    assert storage_of(x).version > version, "the write was not counted"
+    for place, (other, host) in enumerate(zip(inputs[1:], others, strict=True)):
+        assert other is None or host_of(other).tobytes() == host.tobytes(), f"input {place + 1}"
+
+
+def _check_inplace_gradient(sample: Sample, form: Form, device: str) -> None:
+    """Autograd sees through the write."""
+    given = arguments(sample, _dtypes.float64, device)
+    x = given[0]
+    if x is None or not x.dtype.is_inexact:
+        return
+    expected = run(sample, given, device)[0]
+    if expected.shape != x.shape or expected.dtype is not x.dtype:
+        return
+    seed = from_host(np.cos(np.arange(x.numel())).reshape(tuple(x.shape)), Device(device))
+    gradients = []
+    for write in (False, True):
+        leaf = detached(x).requires_grad_(True)
+        inputs = [operators["clone"](leaf), *given[1:]]
+        if write:
+            positional, keywords = _arranged(sample, inputs)
+            out = form(*positional, **keywords)
+        else:
+            out = run(sample, inputs, device)[0]
+        gradients.append(grad(out, leaf, seed, allow_unused=True)[0] if out.requires_grad else None)
+    functional, inplace = gradients
+    if functional is None or inplace is None:
+        assert functional is None or not host_of(functional).any()
+        return
+    assert_same(inplace, functional, "the gradient of the in-place form", tolerance=4.0)
+
+
+def check_out(sample: Sample, dtype: DType, device: str) -> None:
+    """`out=` receives the result, whatever its strides, and grows from nothing.
+
+    An `out=` of a lower category is refused.
+    """
+    form = out_form(sample)
+    assert form is not None
+    inputs = arguments(sample, dtype, device)
+    positional, keywords = _arranged(sample, inputs)
+    expected = run(sample, inputs, device)
+    for make in (_empty, _with_gaps):
+        targets = tuple(make(e, device) for e in expected)
+        given = targets if len(targets) > 1 else targets[0]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = form(*positional, **keywords, out=given)
+        shown = tuple(result) if isinstance(result, tuple) else (result,)
+        assert all(r is t for r, t in zip(shown, targets, strict=True)), "out= is not returned"
+        assert_same(shown, expected, "out=", tolerance=1.0)
+    if len(expected) == 1 and expected[0].dtype.category > _dtypes.Category.BOOL:
+        _check_refused(form, positional, keywords, expected[0], device)
+
+
+def _empty(like: Tensor, device: str) -> Tensor:
+    return from_host(np.zeros((0,), like.dtype.numpy), Device(device))
+
+
+def _with_gaps(like: Tensor, device: str) -> Tensor:
+    return placed(np.ones(tuple(like.shape), like.dtype.numpy), "strided", device)
+
+
+def _check_refused(form: Form, positional: Any, keywords: Any, like: Tensor, device: str) -> None:
+    target = from_host(np.ones(tuple(like.shape), np.bool_), Device(device))
+    try:
+        form(*positional, **keywords, out=target)
+    except RuntimeError:
+        assert host_of(target).all(), "a refused out= was written"
+        return
+    raise AssertionError(f"a result of {like.dtype} went into an out= of bool")

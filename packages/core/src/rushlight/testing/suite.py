@@ -127,14 +127,14 @@ def _captures() -> Iterator[Call]:
 
 def _inplace() -> Iterator[Call]:
     for sample in _samples():
-        for dtype in sample.dtypes[:1]:
+        for dtype in sample.dtypes[:1] if sample.group.forms else ():
             if forms.inplace_form(sample) is not None:
                 yield Call(forms.check_inplace, sample, (dtype,))
 
 
 def _out() -> Iterator[Call]:
     for sample in _samples():
-        for dtype in sample.dtypes[:1]:
+        for dtype in sample.dtypes[:1] if sample.group.forms else ():
             if forms.out_form(sample) is not None:
                 yield Call(forms.check_out, sample, (dtype,))
 

@@ -38,11 +38,13 @@ FLOAT_BINARY = {
     "logaddexp": "logaddexp", "logaddexp2": "logaddexp2",
 }  # fmt: skip
 
-# Elementwise kernels that are ufuncs for every dtype they take, and so write into `out=`.
+# Elementwise kernels that are ufuncs for every dtype they take, or end in one, and so write into
+# `out=`.
 ACCEPTS_OUT: frozenset[str] = frozenset(
     (*SAME_FLOAT, *("a" + name for name in ARC), *COMPARISONS, *LOGICAL, *BITWISE)
     + (*ARITHMETIC, *FLOAT_BINARY, "sub", "div", "neg", "square", "isnan", "isinf", "isfinite")
     + ("abs", "relu", "reciprocal", "floor", "ceil", "trunc")
+    + ("clamp", "lerp_by", "addcmul", "addcdiv")
 )
 
 
@@ -154,19 +156,20 @@ def _unary(xp: ArrayModule) -> Kernels:
         size = xp.absolute(x)
         return xp.where(size == 0, x.dtype.type(0), x / xp.where(size == 0, 1, size))
 
-    def relu(x: Array, **out: Array) -> Array:
-        return xp.maximum(x, zero[x.dtype], **out)
+    maximum = xp.maximum
+
+    def relu(x: Array, out: Array | None = None) -> Array:
+        return maximum(x, zero[x.dtype], out)
 
     def rsqrt(x: Array) -> Array:
         return xp.reciprocal(xp.sqrt(x))
 
     def sigmoid(x: Array) -> Array:
         # exp overflows to infinity where the result is zero, so no case is told apart.
-        out = xp.empty_like(x)
-        xp.negative(x, out=out)
-        xp.exp(out, out=out)
-        xp.add(out, one[x.dtype], out=out)
-        return xp.reciprocal(out, out=out)
+        out = xp.asarray(xp.negative(x))  # of a 0-d array NumPy makes a scalar
+        xp.exp(out, out)
+        xp.add(out, one[x.dtype], out)
+        return xp.reciprocal(out, out)
 
     def sinc(x: Array) -> Array:
         scaled = x * math.pi
@@ -405,29 +408,43 @@ def _binary(xp: ArrayModule) -> Kernels:
 
 
 def _ternary(xp: ArrayModule) -> Kernels:
-    def clamp(x: Array, low: Array | None = None, high: Array | None = None) -> Array:
-        out = x if low is None else xp.maximum(x, low)
-        if high is not None:
-            return xp.minimum(out, high)
-        return x.copy() if out is x else out
+    def clamp(
+        x: Array, low: Array | None = None, high: Array | None = None, *, out: Array | None = None
+    ) -> Array:
+        if low is None:
+            return xp.minimum(x, high, out)
+        if high is None:
+            return xp.maximum(x, low, out)
+        return xp.minimum(xp.maximum(x, low), high, out)
 
     def lerp(x: Array, y: Array, weight: Array) -> Array:
         # From the nearer end, so that both weights 0 and 1 are exact.
         near = xp.absolute(weight) < 0.5
         return xp.where(near, x, y) + xp.where(near, weight, weight - 1) * (y - x)
 
-    def addcmul(x: Array, a: Array, b: Array, *, value: Any = 1) -> Array:
-        product = a * b
-        return x + (product if value == 1 else product * value)
+    def lerp_by(x: Array, y: Array, *, weight: Any, out: Array | None = None) -> Array:
+        step = xp.subtract(y, x)
+        if abs(weight) < 0.5:
+            return xp.add(x, step * weight, out)
+        return xp.add(y, step * (weight - 1), out)
 
-    def addcdiv(x: Array, a: Array, b: Array, *, value: Any = 1) -> Array:
+    def addcmul(
+        x: Array, a: Array, b: Array, *, value: Any = 1, out: Array | None = None
+    ) -> Array:
+        product = xp.multiply(a, b)
+        return xp.add(x, product if value == 1 else product * value, out)
+
+    def addcdiv(
+        x: Array, a: Array, b: Array, *, value: Any = 1, out: Array | None = None
+    ) -> Array:
         quotient = xp.true_divide(a, b)
-        return x + (quotient if value == 1 else quotient * value)
+        return xp.add(x, quotient if value == 1 else quotient * value, out)
 
     return {
         "where": xp.where,
-        "clamp": clamp,
+        "clamp": _all_but_complex(clamp),
         "lerp": by_float(lerp, complex=lerp),
+        "lerp_by": by_float(lerp_by, complex=lerp_by),
         "addcmul": with_reduced(addcmul),
         "addcdiv": by_float(addcdiv, complex=addcdiv),
     }

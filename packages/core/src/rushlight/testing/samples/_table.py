@@ -67,6 +67,9 @@ class Group:
         replays: Whether a captured call may be run with other data.
         batches: Whether `vmap` applies.
         layouts: Whether other layouts are tested.
+        arrange: Inputs and attributes -> arguments of the public function, where that takes them
+            in another order.
+        forms: Whether the in-place form and `out=` are tested.
     """
 
     name: str
@@ -82,6 +85,8 @@ class Group:
     replays: bool = True
     batches: bool = True
     layouts: bool = True
+    arrange: Callable[..., tuple[Any, ...]] | None = None
+    forms: bool = True
 
     @property
     def operator(self) -> Operator:
