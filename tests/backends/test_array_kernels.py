@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rushlight import _dtypes
-from rushlight.backend.arrays import ACCEPTS_OUT, array_kernels
+from rushlight.backend.arrays import array_kernels
 from rushlight.backend.arrays._common import merge
+from rushlight.backend.arrays.elementwise import ACCEPTS_OUT
 from rushlight.backend.arrays.linalg import LinAlgError
+from rushlight.backend.arrays.scattering import WRITES_IN_PLACE
 
 # Kernels are silent under the core's own filter; here NumPy warns in this module's name too.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -832,3 +834,25 @@ def test_kernels_need_no_more_of_a_module_than_it_has(x: Any, data: st.DataObjec
         both(name, x)
     both("bitwise_left_shift", x, np.full((), 3, x.dtype))
     both("bitwise_right_shift", x, np.full((), 3, x.dtype))
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, np.dtype(np.int8), np.dtype(np.complex64)], ids=str)
+@pytest.mark.parametrize("name", sorted(WRITES_IN_PLACE))
+def test_writes_by_index_in_place_are_the_functional_ones(name: str, dtype: Any) -> None:
+    index, rows = np.array([2, 0]), np.arange(6, dtype=np.float32).reshape(2, 3).astype(dtype)
+    operands, attributes = {
+        "scatter": ((np.array([[2], [0]]), rows), {"dim": 1, "reduce": "sum"}),
+        "index_add": ((index, rows), {"dim": 0, "alpha": 2}),
+        "index_copy": ((index, rows), {"dim": 0}),
+        "index_fill": ((index,), {"dim": 1, "value": 3}),
+        "index_put": ((rows, index), {"dims": (0,), "accumulate": True}),
+        "put": ((index, rows[0, :2]), {"accumulate": True}),
+        "masked_fill": ((np.eye(4, 3, dtype=bool), rows[1, 1]), {}),
+        "masked_scatter": ((np.eye(4, 3, dtype=bool), rows), {}),
+    }[name]
+    x = np.arange(24, dtype=np.float32).reshape(4, 6).astype(dtype)
+    expected = kernel(name, dtype)(x[:, ::2].copy(), *operands, **attributes)
+    view = x[:, ::2]  # not dense: what lies between must stay
+    assert kernel(name, dtype)(view, *operands, out=view, **attributes) is view
+    np.testing.assert_array_equal(view, expected)
+    np.testing.assert_array_equal(x[:, 1::2].astype(np.complex64).real.ravel(), np.arange(1, 24, 2))

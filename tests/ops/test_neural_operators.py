@@ -153,9 +153,7 @@ def others() -> list[Case]:
         how: Any = {"padding_idx": padding, "scale_grad_by_freq": by_frequency}
         plain = padding is None and not by_frequency
         found.append(case("embedding", real(5, 3), indices, exact=plain, **how))
-        found.append(
-            case("embedding_backward", real(2, 3, 3), indices, num_embeddings=5, **how)
-        )
+        found.append(case("embedding_backward", real(2, 3, 3), indices, num_embeddings=5, **how))
     hidden = np.array([[True, False, True, True, False]] * 2 + [[False] * 5])
     for mask, causal in ((None, False), (None, True), (hidden, False), (real(3, 5), False)):
         how = {"is_causal": causal, "scale": 0.7}
@@ -169,14 +167,10 @@ def others() -> list[Case]:
     gates, state = real(2, 12), real(2, 3)
     hidden_state, cell, active = result("lstm_pointwise", gates, state)
     found.append(case("lstm_pointwise", gates, state))
-    found.append(
-        case("lstm_pointwise_backward", real(2, 3), real(2, 3), state, cell, active)
-    )
+    found.append(case("lstm_pointwise_backward", real(2, 3), real(2, 3), state, cell, active))
     (_, active) = result("gru_pointwise", gates[:, :9], gates[:, 3:], hidden_state)
     found.append(case("gru_pointwise", gates[:, :9], gates[:, 3:], hidden_state))
-    found.append(
-        case("gru_pointwise_backward", real(2, 3), gates[:, 3:], hidden_state, active)
-    )
+    found.append(case("gru_pointwise_backward", real(2, 3), gates[:, 3:], hidden_state, active))
     return found
 
 

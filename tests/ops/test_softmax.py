@@ -21,7 +21,7 @@ def test_a_fully_masked_row_is_nan() -> None:
 
 def test_integers_need_a_dtype() -> None:
     x = rushlight.tensor([0, 0])
-    with pytest.raises(NotImplementedError, match="dtype=rushlight.float32"):
+    with pytest.raises(NotImplementedError, match=r"dtype=rushlight\.float32"):
         rushlight.softmax(x, 0)
     assert x.softmax(0, dtype=rushlight.float64).tolist() == [0.5, 0.5]
 

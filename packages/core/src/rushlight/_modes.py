@@ -43,6 +43,8 @@ class State:
 
     def but(self, **changes: Any) -> State:
         """This state with some modes changed; the two plain states come back as themselves."""
+        if len(changes) == 1 and "grad" in changes and (self is GRAD or self is NO_GRAD):
+            return GRAD if changes["grad"] else NO_GRAD
         changed = replace(self, **changes)
         if changed == GRAD:
             return GRAD

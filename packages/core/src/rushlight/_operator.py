@@ -503,6 +503,9 @@ def promoted(op: Operator, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     `op.promotes` says how: "default"; "float" (integers become the default float); "compare" (the
     result is bool); "complex_to_real"; "none" (operands stay as they are).
     """
+    alike = _of_one_kind(op, inputs)
+    if alike is not None:
+        return alike
     for x in inputs:
         if x is None:
             continue

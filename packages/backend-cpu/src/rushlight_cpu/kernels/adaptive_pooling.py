@@ -102,7 +102,7 @@ def adaptive_max_pool(x: Array, *, output_size: Sizes) -> tuple[Array, Array]:
 def _argmax(flat: Array) -> Array:
     """First maximum of each row, or the last NaN, which is the one torch names."""
     at: Array = flat.argmax(axis=2)
-    if flat.dtype.kind == "f":
+    if flat.dtype.kind not in "iu":
         lost = np.isnan(flat)
         last = flat.shape[2] - 1 - lost[:, :, ::-1].argmax(axis=2)
         at = np.where(lost.any(axis=2), last, at)

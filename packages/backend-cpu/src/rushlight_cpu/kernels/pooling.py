@@ -62,7 +62,8 @@ def _at(axis: int, part: slice) -> tuple[Any, ...]:
 
 
 def _lowest(dtype: np.dtype[Any]) -> Any:
-    return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
+    # bfloat16 is of no kind that NumPy knows.
+    return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
 
 
 def _tiles(start: int, stop: int, plane: int) -> list[slice]:
@@ -179,7 +180,7 @@ def max_pool(
     def part(start: int, stop: int) -> None:
         for tile in _tiles(start, stop, prod(size)):
             best, codes = _max_codes(planes[tile], axes, kernel_size)
-            if best.dtype.kind == "f":
+            if best.dtype.kind not in "iu":
                 lost = best != best
                 if lost.any():
                     last = _last_nan(planes[tile], axes, kernel_size)

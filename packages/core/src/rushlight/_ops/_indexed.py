@@ -11,7 +11,7 @@ from .. import _dispatch
 from .._dtypes import Category, DType, int32, int64
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
-from .._operator import Operator, operators
+from .._operator import Operator, number_tensor, operators
 from .._tensor.tensor import PLAIN, Tensor, native_of, storage_of, strides_of
 from ._batching import batch_size as batch_size
 from ._batching import front_or_expanded as fronted
@@ -285,11 +285,6 @@ def flat_items(x: Tensor) -> Tensor:
     return x.reshape(size, x.numel() // max(size, 1))
 
 
-def zero_like(x: Tensor) -> Tensor:
-    """A 0-d zero of a tensor's kind."""
-    return operators["full"].function((), 0, dtype=x.dtype, device=x.device)  # type: ignore[no-any-return]
-
-
 def zeros(shape: Shape, like: Tensor) -> Tensor:
     """Zeros of a shape and of a tensor's kind."""
     return operators["full"].function(  # type: ignore[no-any-return]
@@ -299,7 +294,7 @@ def zeros(shape: Shape, like: Tensor) -> Tensor:
 
 def spread_zero(shape: Shape, like: Tensor) -> Tensor:
     """Zeros of a shape that take no memory."""
-    return operators["expand"](zero_like(like), size=tuple(shape))  # type: ignore[no-any-return]
+    return operators["expand"](number_tensor(like._k, 0), size=tuple(shape))  # type: ignore[no-any-return]
 
 
 __all__ = [

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
-from ._public import export
+from .._errors import error
+from .._tensor.tensor import Tensor, storage_of
+from ._public import export, into
 
 
 class NamedResults(tuple[Any, ...]):
@@ -75,4 +77,33 @@ def _rebuilt(name: str, fields: tuple[str, ...], values: tuple[Any, ...]) -> Any
     return result_type_named(name, fields)(*values)
 
 
-__all__ = ["NamedResults", "result_type_named", "return_types"]
+def exactly_into(who: str, result: Any, out: Any, *inputs: Tensor) -> Any:
+    """Like `into`, for the operators whose `out=` must have the dtype of the result and no memory
+    of an input.
+
+    Raises:
+        RuntimeError: It has another dtype, or shares memory with an input.
+    """
+    pairs = zip(result, out, strict=False) if isinstance(result, tuple) else [(result, out)]
+    for value, target in pairs:
+        if not isinstance(target, Tensor):
+            continue  # `into` says what is wrong
+        if target.dtype is not value.dtype:
+            raise error(
+                RuntimeError,
+                who,
+                f"Expected out tensor to have dtype {value.dtype.name}, but got "
+                f"{target.dtype.name} instead",
+            )
+        if not target.is_meta and any(storage_of(x) is storage_of(target) for x in inputs):
+            raise error(
+                RuntimeError,
+                who,
+                "unsupported operation: some elements of the input tensor and the written-to "
+                "tensor refer to a single memory location",
+                fix="clone() the input, or give another out=",
+            )
+    return into(who, result, out)
+
+
+__all__ = ["NamedResults", "exactly_into", "result_type_named", "return_types"]

@@ -162,7 +162,7 @@ def _attention(
     scale: float,
 ) -> Tensor:
     """Attention over operands whose leading dimensions broadcast."""
-    lead = query.shape[:-2]
+    lead: tuple[int, ...] = query.shape[:-2]
     if key.shape[:-2] != lead or value.shape[:-2] != lead:
         lead = broadcast_shapes(
             "scaled_dot_product_attention", lead, key.shape[:-2], value.shape[:-2]

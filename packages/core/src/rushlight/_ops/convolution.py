@@ -17,7 +17,7 @@ from .._errors import error
 from .._operator import operator, operators
 from .._tensor.tensor import Tensor
 from ._batching import front
-from ._public import export
+from ._public import PUBLIC, export
 
 Sizes = tuple[int, ...]
 Ints = int | Sequence[int]
@@ -89,7 +89,10 @@ def _check_conv(who: str, x: Tensor, weight: Tensor, settings: dict[str, Any]) -
         )
     if weight.shape[0] % groups:
         raise error(
-            RuntimeError, who, "expected weight to be divisible by groups at dimension 0", given=given
+            RuntimeError,
+            who,
+            "expected weight to be divisible by groups at dimension 0",
+            given=given,
         )
     spans = [d * (k - 1) + 1 for k, d in zip(weight.shape[2:], settings["dilation"], strict=True)]
     padded = [n + 2 * p for n, p in zip(x.shape[2:], settings["padding"], strict=True)]
@@ -146,13 +149,12 @@ def _(g: Tensor, x: Tensor, *, kernel_size: Sizes, **settings: Any) -> Spec:
 # -- decompositions: strided windows and matrix products -------------------------------------
 
 
-def _padded(x: Tensor, pads: Sequence[tuple[int, int]]) -> Tensor:
-    """The last dimensions with zeros before and after; negative numbers crop."""
+def padded(x: Tensor, pads: Sequence[tuple[int, int]], value: Any = 0) -> Tensor:
+    """The last dimensions with a value before and after; negative numbers crop."""
     if not any(before or after for before, after in pads):
         return x
     flat = [n for pair in reversed(pads) for n in pair]
-    padded: Any = operators["constant_pad_nd"].function
-    return padded(x, flat, 0)  # type: ignore[no-any-return]
+    return PUBLIC[""]["constant_pad_nd"](x, flat, value)  # type: ignore[no-any-return]
 
 
 def windows(x: Tensor, kernel: Sizes, stride: Sizes, dilation: Sizes) -> Tensor:
@@ -168,15 +170,13 @@ def windows(x: Tensor, kernel: Sizes, stride: Sizes, dilation: Sizes) -> Tensor:
 def _patches(x: Tensor, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes,
              groups: int) -> Tensor:  # fmt: skip
     """What each output looks at: (N, groups, windows, channels per group * taps)."""
-    x = _padded(x, [(p, p) for p in padding])
+    x = padded(x, [(p, p) for p in padding])
     seen = windows(x, kernel, stride, dilation)
     batch, channels, spatial = x.shape[0], x.shape[1], len(kernel)
     out = seen.shape[2 : 2 + spatial]
     seen = seen.reshape(batch, groups, channels // groups, *out, *kernel)
     order = (0, 1, *range(3, 3 + spatial), 2, *range(3 + spatial, 3 + 2 * spatial))
-    return seen.permute(order).reshape(
-        batch, groups, prod(out), channels // groups * prod(kernel)
-    )
+    return seen.permute(order).reshape(batch, groups, prod(out), channels // groups * prod(kernel))
 
 
 @conv_op.decomposition
@@ -237,7 +237,7 @@ def _(
     mirrored = mirrored.reshape(groups, outer, inner, *kernel).transpose(1, 2)
     ones = (1,) * spatial
     return conv_op(  # type: ignore[no-any-return]
-        _padded(spread, pads),
+        padded(spread, pads),
         mirrored.reshape(groups * inner, outer, *kernel),
         stride=ones,
         padding=(0,) * spatial,
@@ -252,7 +252,7 @@ def _interleaved(x: Tensor, dim: int, step: int) -> Tensor:
         return x
     n = x.shape[dim]
     pads = [(0, step - 1)] + [(0, 0)] * (x.ndim - dim - 1)
-    wide = _padded(x.unsqueeze(dim + 1), pads)
+    wide = padded(x.unsqueeze(dim + 1), pads)
     wide = wide.reshape(*x.shape[:dim], n * step, *x.shape[dim + 1 :])
     length = (n - 1) * step + 1
     return operators["slice"](wide, dim=dim, start=0, length=length, step=1)  # type: ignore[no-any-return]
@@ -475,7 +475,7 @@ def spread_ints(who: str, name: str, value: Ints, count: int) -> Sizes:
 def _same_padding(x: Tensor, weight: Tensor, dilation: Sizes) -> tuple[Tensor, Sizes]:
     """Padding that keeps the size; an odd total puts one more zero behind."""
     totals = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
-    return _padded(x, [(0, total % 2) for total in totals]), tuple(t // 2 for t in totals)
+    return padded(x, [(0, total % 2) for total in totals]), tuple(t // 2 for t in totals)
 
 
 def convolution(
@@ -573,7 +573,7 @@ def _grown(g: Tensor, weight: Tensor, size: Sizes, settings: dict[str, Any]) -> 
     ]
     inner = tuple(n - more for n, more in zip(size, surplus, strict=True))
     out = conv_grad_input_op.entry(g, weight, input_size=inner, **settings)
-    return _padded(out, [(0, more) for more in surplus])
+    return padded(out, [(0, more) for more in surplus])
 
 
 def _define(spatial: int) -> None:
@@ -631,16 +631,12 @@ def _define(spatial: int) -> None:
 
     name = f"conv{spatial}d"
     conv.__name__ = conv.__qualname__ = name
-    conv.__doc__ = (
-        f"Convolution over {spatial} spatial dimension(s); see `nn.functional.{name}`."
-    )
+    conv.__doc__ = f"Convolution over {spatial} spatial dimension(s); see `nn.functional.{name}`."
     export(name, conv)
-    name_of = f"conv_transpose{spatial}d"
-    conv_transpose.__name__ = conv_transpose.__qualname__ = name_of
-    conv_transpose.__doc__ = (
-        f"Transposed convolution over {spatial} spatial dimension(s); see `nn.functional.{name_of}`."
-    )
-    export(name_of, conv_transpose)
+    other = f"conv_transpose{spatial}d"
+    conv_transpose.__name__ = conv_transpose.__qualname__ = other
+    conv_transpose.__doc__ = f"Transpose of a `{name}`; see `nn.functional.{other}`."
+    export(other, conv_transpose)
 
 
 for _spatial in (1, 2, 3):

@@ -14,7 +14,8 @@ from ._public import export
 
 # The attributes only say how the gradient is made.
 embedding_op = operator(
-    "embedding(Tensor weight, Tensor indices, *, int? padding_idx, bool scale_grad_by_freq) -> Tensor"
+    "embedding(Tensor weight, Tensor indices, *, int? padding_idx, bool scale_grad_by_freq) "
+    "-> Tensor"
 )
 embedding_backward_op = operator(
     "embedding_backward(Tensor g, Tensor indices, *, int num_embeddings, int? padding_idx, "

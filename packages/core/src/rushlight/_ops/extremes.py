@@ -12,7 +12,7 @@ from .._operator import Operator, operator, operators
 from .._tensor.tensor import Tensor
 from ._batching import over_dim, over_dims
 from ._public import into, public
-from ._results import result_type_named
+from ._results import exactly_into, result_type_named
 from .reduction import (
     EVERY_DIM,
     check_tensor,
@@ -121,8 +121,10 @@ def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     return _amax_or_amin(amin_op, input, dim, keepdim)
 
 
-@public(out=True)
-def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
+@public()
+def aminmax(
+    input: Tensor, *, dim: int | None = None, keepdim: bool = False, out: Any = None
+) -> Any:
     """The smallest and the largest element, as `(min, max)`.
 
     Raises:
@@ -141,9 +143,10 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
         dims = (place,) if input.ndim else ()
         check_not_empty("aminmax", input, dims)
     keep = bool(keepdim)
-    return result_type_named("aminmax", ("min", "max"))(
+    result = result_type_named("aminmax", ("min", "max"))(
         amin_op(input, dim=dims, keepdim=keep), amax_op(input, dim=dims, keepdim=keep)
     )
+    return result if out is None else exactly_into("aminmax", result, out)
 
 
 # -- argmax, argmin -------------------------------------------------------------------------

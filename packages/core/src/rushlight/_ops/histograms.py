@@ -103,7 +103,7 @@ def _bounds(who: str, column: Tensor, bounds: Sequence[float] | None) -> tuple[f
     if low > high:
         raise error(RuntimeError, who, f"min should not exceed max, but got {low} and {high}")
     if low == high:
-        low, high = (low - 1, high + 1) if bounds is None else (low - 0.5, high + 0.5)
+        low, high = low - 0.5, high + 0.5
     return low, high
 
 

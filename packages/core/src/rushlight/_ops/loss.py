@@ -191,9 +191,7 @@ def _(
 
 
 @cross_entropy_op.vjp
-def _(
-    g: Any, *, x: Tensor, target: Tensor, out1: Tensor, ignore_index: int, reduction: str
-) -> Any:
+def _(g: Any, *, x: Tensor, target: Tensor, out1: Tensor, ignore_index: int, reduction: str) -> Any:
     dx = None
     if g[0] is not None:
         dx = cross_entropy_backward_op(

@@ -175,7 +175,14 @@ def _(
 
 @layer_norm_op.vjp
 def _(
-    g: Any, *, x: Tensor, weight: Any, out1: Tensor, out2: Tensor, normalized_ndim: int, needs: Needs
+    g: Any,
+    *,
+    x: Tensor,
+    weight: Any,
+    out1: Tensor,
+    out2: Tensor,
+    normalized_ndim: int,
+    needs: Needs,
 ) -> Gradients:
     found = layer_norm_backward_op(
         _zeros_if_none(g[0], x), x, out1, out2, weight, normalized_ndim=normalized_ndim, needs=needs
@@ -380,9 +387,7 @@ def _(x: Tensor, mean: Tensor, rstd: Tensor, weight: Any, bias: Any) -> Tensor:
 
 
 @batch_norm_apply_op.vjp
-def _(
-    g: Tensor, *, x: Tensor, mean: Tensor, rstd: Tensor, weight: Any, needs: Needs
-) -> Gradients:
+def _(g: Tensor, *, x: Tensor, mean: Tensor, rstd: Tensor, weight: Any, needs: Needs) -> Gradients:
     dx, dw, db = batch_norm_backward_op(
         g, x, mean, rstd, weight, training=False, needs=(needs[0], needs[3], needs[4])
     )
@@ -590,7 +595,7 @@ def rms_norm(
     """Divides by the root mean square of the last dimensions; see `nn.functional.rms_norm`."""
     count = _normalized_ndim("rms_norm", input, normalized_shape, weight, None)
     if eps is None:
-        eps = float(ml_dtypes.finfo(input.dtype.numpy).eps)
+        eps = float(ml_dtypes.finfo(input.dtype.numpy).eps)  # type: ignore[no-untyped-call]
     return _rms_norm(input, weight, normalized_ndim=count, eps=eps)[0]
 
 

@@ -7,19 +7,18 @@ its transpose a scatter; means are linear maps, whose transposes spread a gradie
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 from .._dispatch import Spec
 from .._dtypes import DType, int64
 from .._errors import error
-from .._operator import Operator, operator, operators
+from .._operator import Operator, operator
 from .._tensor.construction import tensor
 from .._tensor.tensor import Tensor
 from ._batching import batch_size, front_or_expanded
 from ._public import export
-from .convolution import Ints, Sizes, conv_grad_input_op, windows
+from .convolution import Ints, Sizes, conv_grad_input_op, padded, windows
 
 _WINDOW = "int[] kernel_size, int[] stride, int[] padding"
 _MEAN = f"{_WINDOW}, bool ceil_mode, bool count_include_pad, int? divisor_override"
@@ -127,7 +126,9 @@ def _(
 ) -> Spec:
     ones = (1,) * len(kernel_size)
     if divisor_override == 0:
-        raise error(RuntimeError, "avg_pool", "divisor must be not zero", given="divisor_override=0")
+        raise error(
+            RuntimeError, "avg_pool", "divisor must be not zero", given="divisor_override=0"
+        )
     return Spec(_pooled("avg_pool", x, kernel_size, stride, padding, ones, ceil_mode), x.dtype)
 
 
@@ -161,15 +162,6 @@ def _lowest(dtype: DType) -> Any:
     import numpy as np
 
     return int(np.iinfo(dtype.numpy).min)
-
-
-def _fitted(x: Tensor, pads: Sequence[tuple[int, int]], value: Any) -> Tensor:
-    """The spatial dimensions filled up; negative numbers crop."""
-    if not any(before or after for before, after in pads):
-        return x
-    flat = [n for pair in reversed(pads) for n in pair]
-    padded: Any = operators["constant_pad_nd"].function
-    return padded(x, flat, value)  # type: ignore[no-any-return]
 
 
 def _hanging(
@@ -216,7 +208,7 @@ def _(
     size = tuple(x.shape[2:])
     out = _pooled("max_pool", x, kernel_size, stride, padding, dilation, ceil_mode)[2:]
     pads = _hanging(size, out, kernel_size, stride, padding, dilation)
-    whole = _fitted(x, pads, _lowest(x.dtype))
+    whole = padded(x, pads, _lowest(x.dtype))
     seen = windows(whole, kernel_size, stride, dilation)
     for axis, n in enumerate(out, 2):
         if seen.shape[axis] != n:
@@ -264,9 +256,7 @@ def _(x: Tensor, *, output_size: Sizes) -> tuple[Tensor, Tensor]:
         dim = 2 + 2 * axis
         index = tensor([n for row in table for n in row], dtype=int64, device=x.device)
         seen = seen.index_select(dim, index)
-        seen = seen.reshape(
-            *seen.shape[:dim], len(table), len(table[0]), *seen.shape[dim + 1 :]
-        )
+        seen = seen.reshape(*seen.shape[:dim], len(table), len(table[0]), *seen.shape[dim + 1 :])
     order = (0, 1, *range(2, 2 + 2 * spatial, 2), *range(3, 3 + 2 * spatial, 2))
     return _maxima(seen.permute(order), places, size, tuple(output_size))
 
@@ -308,7 +298,7 @@ def _(
     size, spatial = tuple(x.shape[2:]), len(kernel_size)
     ones = (1,) * spatial
     out = _pooled("avg_pool", x, kernel_size, stride, padding, ones, ceil_mode)[2:]
-    whole = _fitted(x, _hanging(size, out, kernel_size, stride, padding, ones), 0)
+    whole = padded(x, _hanging(size, out, kernel_size, stride, padding, ones), 0)
     seen = windows(whole, kernel_size, stride, ones)
     for axis, n in enumerate(out, 2):
         if seen.shape[axis] != n:
@@ -343,10 +333,8 @@ def _(
         planes, g.new_ones((1, 1, *kernel_size)), input_size=covered,
         stride=stride, padding=none, dilation=ones, groups=1,
     )  # fmt: skip
-    pads = [
-        (-p, n + p - m) for n, p, m in zip(input_size, padding, covered, strict=True)
-    ]
-    return _fitted(whole, pads, 0).reshape(*g.shape[:2], *input_size)
+    pads = [(-p, n + p - m) for n, p, m in zip(input_size, padding, covered, strict=True)]
+    return padded(whole, pads, 0).reshape(*g.shape[:2], *input_size)
 
 
 def _averaging(like: Tensor, n: int, out: int) -> Tensor:

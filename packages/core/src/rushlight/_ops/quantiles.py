@@ -171,19 +171,20 @@ def _quantile(
     else:
         ranks = (weights * last).expand(*ordered.shape[:-1], weights.shape[0])
         ranks = ranks.masked_fill(ordered.isnan().any(-1, keepdim=True), last)
-    values = _between(ordered, ranks.detach(), interpolation)
+    values = _between(ordered, ranks, interpolation)
     return _arranged(values, chances, input, place, keepdim)
 
 
 def _between(ordered: Tensor, ranks: Tensor, interpolation: str) -> Tensor:
     """Values at fractional positions along the last dimension."""
+    exact, ranks = ranks, ranks.detach()
     if interpolation in ("lower", "higher", "nearest"):
         rounding = {"lower": "floor", "higher": "ceil", "nearest": "round"}[interpolation]
         return ordered.gather(-1, getattr(ranks, rounding)().to(int64))  # type: ignore[no-any-return]
     below = ranks.floor()
     low = ordered.gather(-1, below.to(int64))
     high = ordered.gather(-1, ranks.ceil().to(int64))
-    share = 0.5 if interpolation == "midpoint" else ranks - below
+    share = 0.5 if interpolation == "midpoint" else exact - below
     if isinstance(share, float):
         return operators["lerp"](low, high, full((), share, dtype=low.dtype, device=low.device))  # type: ignore[no-any-return]
     return operators["lerp"](low, high, share)  # type: ignore[no-any-return]

@@ -10,11 +10,12 @@ from .._device import device as Device
 from .._dispatch import write
 from .._dtypes import DType, bool_, float32, float64, int64
 from .._errors import error
-from .._operator import broadcast_shapes, operators
+from .._operator import broadcast_shapes, operator, operators
 from .._tensor.construction import placed
 from .._tensor.tensor import Tensor
 from ..backend import kind_of
 from ._public import into, method, public
+from ._results import exactly_into
 from .creation import cast_op, full
 from .draws import draw, draw_integers, draw_true, random_permutation_op, reserved
 from .reduction import check_tensor
@@ -344,6 +345,28 @@ def randint_like(
 
 # -- normal, bernoulli ----------------------------------------------------------------------
 
+constant_of_op = operator("constant_of(Tensor value, Tensor x) -> Tensor")
+
+
+@constant_of_op.decomposition
+def _(value: Tensor, x: Tensor) -> Tensor:
+    return operators["clone"](value)  # type: ignore[no-any-return]
+
+
+constant_of_op.vjp(
+    value=lambda g: g,
+    x=lambda g, x_shape: full(x_shape, 0, dtype=g.dtype, device=g.device),
+)
+
+
+def _attached(value: Tensor, *parameters: Tensor) -> Tensor:
+    """A draw with a history that gives its parameters the gradient 0, as torch has it."""
+    for x in parameters:
+        if x.requires_grad:
+            value = constant_of_op(value, x)
+    return value
+
+
 
 def _check_std(who: str, std: Any) -> None:
     if isinstance(std, Tensor):
@@ -399,7 +422,7 @@ def normal(
         like = tensors[0]
         noise = drawn("normal", "random_normal", shape, like.dtype, like.device, generator)
         spread, centre = (x.detach() if isinstance(x, Tensor) else x for x in (std, mean))
-        result = (noise * spread + centre).to(like.dtype)
+        result = _attached((noise * spread + centre).to(like.dtype), *tensors)
     if out is not None:
         return into("normal", result, out)  # type: ignore[no-any-return]
     return result.requires_grad_() if requires_grad else result  # type: ignore[no-any-return]
@@ -437,7 +460,7 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None) -> Tensor:
         _check_probabilities("bernoulli", chance)
     chance = chance.detach() if isinstance(chance, Tensor) else chance
     ones = draw_true("bernoulli", chance, tuple(input.shape), input.device, generator)
-    return cast_op(ones, dtype=input.dtype)  # type: ignore[no-any-return]
+    return _attached(cast_op(ones, dtype=input.dtype), input)
 
 
 # -- in place -------------------------------------------------------------------------------
@@ -656,9 +679,14 @@ for _function in (
 # -- choices --------------------------------------------------------------------------------
 
 
-@public(out=True)
+@public()
 def multinomial(
-    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Any = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Positions drawn with the probabilities that each row's weights say.
 
@@ -667,6 +695,7 @@ def multinomial(
         num_samples: How many to draw from each row.
         replacement: Whether a position may be drawn again.
         generator: Source of randomness.
+        out: Receives the result.
     Raises:
         RuntimeError: A weight is negative or not finite, a row's are all zero, or there are fewer
             positions than draws.
@@ -679,6 +708,11 @@ def multinomial(
     """
     check_tensor("multinomial", input)
     _check_weights(input, num_samples, replacement)
+    result = _chosen(input, num_samples, replacement, generator)
+    return result if out is None else exactly_into("multinomial", result, out)  # type: ignore[no-any-return]
+
+
+def _chosen(input: Tensor, num_samples: int, replacement: bool, generator: Any) -> Tensor:
     weights = input.detach()
     if weights.dtype.is_reduced:
         weights = cast_op(weights, dtype=float32)

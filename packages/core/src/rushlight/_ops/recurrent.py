@@ -57,9 +57,7 @@ def _(gh: Tensor, gc: Tensor, c: Tensor, cell: Tensor, active: Tensor) -> tuple[
 
 
 @lstm_backward_op.decomposition
-def _(
-    gh: Tensor, gc: Tensor, c: Tensor, cell: Tensor, active: Tensor
-) -> tuple[Tensor, Tensor]:
+def _(gh: Tensor, gc: Tensor, c: Tensor, cell: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
     i, f, g, o = _cut(active, 4)
     t = cell.tanh()
     d = gc + gh * o * (1 - t * t)
@@ -69,9 +67,7 @@ def _(
 
 @lstm_op.vjp
 def _(g: Any, *, c: Tensor, out1: Tensor, out2: Tensor) -> Any:
-    dgates, dc = lstm_backward_op(
-        _zeros_if_none(g[0], c), _zeros_if_none(g[1], c), c, out1, out2
-    )
+    dgates, dc = lstm_backward_op(_zeros_if_none(g[0], c), _zeros_if_none(g[1], c), c, out1, out2)
     if g[2] is not None:
         # The gates as results of their own: slopes of sigmoid, sigmoid, tanh, sigmoid.
         i, f, new, o = _cut(out2, 4)
@@ -126,7 +122,8 @@ def _(g: Any, *, gh: Tensor, h: Tensor, out1: Tensor) -> Any:
     dgi, dgh, dh = gru_backward_op(_zeros_if_none(g[0], h), gh, h, out1)
     if g[1] is not None:
         dr, dz, dn = _cut(g[1], 3)
-        more = _gru_gradients(dz, dn, gh, *_cut(out1, 3), dr)
+        r, z, new = _cut(out1, 3)
+        more = _gru_gradients(dz, dn, gh, r, z, new, dr)
         dgi, dgh = dgi + more[0], dgh + more[1]
     return dgi, dgh, dh
 

@@ -260,7 +260,7 @@ def diff(
                     given=f"shapes {tuple(input.shape)} and {tuple(part.shape)}",
                 )
     parts = [part for part in (prepend, input, append) if part is not None]
-    joined = input if len(parts) == 1 else operators["cat"].function(parts, place)
+    joined = input if len(parts) == 1 else operators["cat"](*parts, dim=place)
     for _ in range(min(n, joined.shape[place])):
         size = joined.shape[place] - 1
         after, before = joined.narrow(place, 1, size), joined.narrow(place, 0, size)
@@ -385,7 +385,7 @@ def _central(y: Tensor, step: Any, dim: int, edge_order: int) -> Tensor:
         else:
             first = (at(0, 1) * -1.5 + at(1, 1) * 2 - at(2, 1) * 0.5) / step
             last = (at(n - 3, 1) * 0.5 - at(n - 2, 1) * 2 + at(n - 1, 1) * 1.5) / step
-        return operators["cat"].function([first, inner, last], dim)  # type: ignore[no-any-return]
+        return operators["cat"](first, inner, last, dim=dim)  # type: ignore[no-any-return]
     widths = diff(step).reshape([-1 if d == dim else 1 for d in range(y.ndim)])
 
     def width(start: int, length: int) -> Tensor:
@@ -413,7 +413,7 @@ def _central(y: Tensor, step: Any, dim: int, edge_order: int) -> Tensor:
             - at(n - 2, 1) * ((a + b) / (a * b))
             + at(n - 1, 1) * ((2 * b + a) / (b * (a + b)))
         )
-    return operators["cat"].function([first, inner, last], dim)  # type: ignore[no-any-return]
+    return operators["cat"](first, inner, last, dim=dim)  # type: ignore[no-any-return]
 
 
 @public(methods=False)

@@ -6,7 +6,7 @@ from typing import Any
 
 from .._dispatch import Spec
 from .._errors import error
-from .._operator import operator, operators
+from .._operator import number_tensor, operator, operators
 from .._tensor.tensor import Tensor
 from ._indexed import (
     Call,
@@ -170,8 +170,7 @@ def _checked(
     dim = check_dim(who, dim, input.ndim)
     index = check_index_dtype(who, index)
     if not isinstance(src, Tensor):
-        number = number_of(who, input, src)
-        src = operators["full"].function((), number, dtype=input.dtype, device=input.device)
+        src = number_tensor(input._k, number_of(who, input, src))
         if index.numel():
             check_gather_shapes(who, input, index, dim, expected="self")
         return input, dim, index, operators["expand"](src, size=tuple(index.shape))

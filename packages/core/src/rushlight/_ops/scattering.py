@@ -8,7 +8,7 @@ from .. import _dispatch
 from .._dispatch import Spec
 from .._dtypes import bool_, int64
 from .._errors import error
-from .._operator import broadcast_shapes, operator, operators
+from .._operator import broadcast_shapes, number_tensor, operator, operators
 from .._tensor.tensor import Tensor, strides_of
 from ._indexed import (
     Call,
@@ -99,9 +99,7 @@ def _rows_batching(op: Any) -> Any:
             if srcs:
                 values = _scaled(srcs[0], attributes.get("alpha", 1))
             else:
-                values = operators["full"].function(
-                    (), attributes["value"], dtype=x.dtype, device=x.device
-                )
+                values = number_tensor(x._k, attributes["value"])
             put: Any = operators["index_put"]
             out, _ = put.batching_rule(
                 (whole, values, index),
@@ -373,8 +371,7 @@ masked_fill_op.batching("elementwise")
 
 
 def _masked_out(g: Tensor, mask: Tensor) -> Tensor:
-    zero = operators["full"].function((), 0, dtype=g.dtype, device=g.device)
-    return masked_fill_op(g, mask, zero)  # type: ignore[no-any-return]
+    return masked_fill_op(g, mask, number_tensor(g._k, 0))  # type: ignore[no-any-return]
 
 
 @indexed_write()
@@ -415,8 +412,9 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Call:
                 TypeError, who, f"value must be Number or Tensor, not {type(value).__name__}"
             )
         number = number_of(who, input, value)
-        value = operators["full"].function((), number, dtype=input.dtype, device=input.device)
-    broadcast_shapes(who, tuple(input.shape), tuple(mask.shape))
+        value = number_tensor(input._k, number)
+    if mask.shape != input.shape:
+        broadcast_shapes(who, tuple(input.shape), tuple(mask.shape))
     return Call(masked_fill_op, (input, mask, value), {})
 
 
@@ -495,13 +493,12 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
             given=f"shape {tuple(self.shape)}",
         )  # fmt: skip
     number = number_of(who, self, fill_value)
-    value = operators["full"].function((), number, dtype=self.dtype, device=self.device)
+    value = number_tensor(self._k, number)
     strides = strides_of(self)
     length = min(self.shape)
-    as_strided = operators["as_strided"]
     offset = self.storage_offset()
     step = sum(strides)
-    main = as_strided(self, size=(length,), stride=(step,), offset=offset)
+    main = self.as_strided((length,), (step,), offset)
     _dispatch.write(main, value)
     height, width = self.shape[0], self.shape[1]
     if wrap and self.ndim == 2 and height > width + 1:
@@ -509,7 +506,7 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
         block = strides[0] * (width + 1)
         left = (height - (width + 1)) * width
         count = left // (width + 1) + (1 if left % (width + 1) else 0)
-        rest = as_strided(self, size=(count,), stride=(step,), offset=offset + block)
+        rest = self.as_strided((count,), (step,), offset + block)
         _dispatch.write(rest, value)
     return self
 

@@ -11,7 +11,7 @@ from .._operator import Operator, operator, result_type
 from .._tensor.tensor import Tensor
 from ._batching import batch_size, front_or_expanded, over_dim
 from ._public import into, public
-from ._results import result_type_named
+from ._results import exactly_into, result_type_named
 from .creation import cast_op, full
 from .reduction import check_tensor, reduced_shape
 from .views import check_dim
@@ -232,8 +232,10 @@ def topk(
     return result_type_named("topk", ("values", "indices"))(*found)
 
 
-@public(out=True, op=kthvalue_op)
-def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+@public(op=kthvalue_op)
+def kthvalue(
+    input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None
+) -> Any:
     """The k-th smallest element along a dimension, counting from 1, and its position.
 
     Raises:
@@ -262,7 +264,8 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
             expected=f"1 <= k <= {size}",
         )
     found = kthvalue_op(input, k=int(k), dim=place, keepdim=bool(keepdim))
-    return result_type_named("kthvalue", ("values", "indices"))(*found)
+    result = result_type_named("kthvalue", ("values", "indices"))(*found)
+    return result if out is None else exactly_into("kthvalue", result, out, input)
 
 
 # -- distinct elements ----------------------------------------------------------------------

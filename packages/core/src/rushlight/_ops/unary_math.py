@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .._dispatch import Spec
-from .._dtypes import Category, int32
+from .._dtypes import Category, int32, int64
 from .._errors import error
 from .._operator import operator, operators, unary
 from .._tensor.tensor import Tensor
@@ -97,8 +97,9 @@ def _(x: Tensor) -> Tensor:
 
 
 @operators["square"].decomposition
-def _(x: Tensor) -> Tensor:
-    return x * x
+def _(x: Tensor) -> Any:
+    # True * True would be True; torch has the integer 1.
+    return operators["mul"](x, x.to(int64) if x.dtype.category is Category.BOOL else x)
 
 
 @operators["neg"].check

@@ -16,7 +16,7 @@ from ._public import public
 from .creation import cast_op, full
 from .reduction import dims_or_all, reduced_shape, restored
 from .spectra import svdvals_op
-from .views import check_dim, check_dims, diagonal_op, permute_op
+from .views import check_dim, permute_op
 
 vector_norm_op = operator(
     "linalg_vector_norm(Tensor x, *, Scalar ord, int[] dim, bool keepdim=False) -> Tensor",
@@ -427,13 +427,6 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
             f"type {y.dtype.name} instead",
         )
     return (conj(x) * y).sum(dim)  # type: ignore[no-any-return]
-
-
-@public(namespace="linalg", name="diagonal", methods=False)
-def _linalg_diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    """A view of the diagonals of matrices; see `rushlight.diagonal`."""
-    first, second = check_dims("linalg.diagonal", (dim1, dim2), A.ndim)
-    return diagonal_op(A, offset=offset, dim1=first, dim2=second)  # type: ignore[no-any-return]
 
 
 __all__ = ["cdist", "cross", "vector_norm_op"]

@@ -6,6 +6,7 @@ number `i` for them is `kind.t[i]`: no table lookup, no plugin call.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -94,11 +95,21 @@ class Kind:
         """A native 0-d array of a Python number, kept for the next time."""
         # 0.0 equals -0.0 and NaN equals nothing, so neither may be looked up by value; and 1, 1.0
         # and True are one key, which is right: they all mean this kind's one.
-        found = self.scalars.get(value) if value else None
+        found = self.scalars.get(value) if value else self._zero(value)
         if found is None:
             found = self.runtime.from_host(_host_scalar(value, self.dtype))
             if value and value == value and len(self.scalars) < _SCALARS:
                 self.scalars[value] = found
+        return found
+
+    def _zero(self, value: Any) -> Any:
+        """The kept 0, for a zero without a sign."""
+        cls = value.__class__
+        if cls is not int and not (cls is float and math.copysign(1.0, value) > 0):
+            return None
+        found = self.scalars.get(None)
+        if found is None:
+            found = self.scalars[None] = self.runtime.from_host(np.zeros((), self.dtype.numpy))
         return found
 
     def __repr__(self) -> str:

@@ -341,7 +341,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         create = outer or any(map(is_recorded, gs)) if create_graph is None else create_graph
         return rebuild(gradients(flat, inputs, gs, create and STATE.get().grad, stack))
 
-    value = build(flat if outer else [_without_history(o) for o in flat])
+    value = build(flat if outer else [without_history(o) for o in flat])
     return (value, pull, more) if has_aux else (value, pull)
 
 
@@ -357,12 +357,12 @@ def _pair(results: Any, who: str) -> tuple[Any, Any]:
     return results
 
 
-def _without_history(x: Tensor) -> Tensor:
+def without_history(x: Tensor) -> Tensor:
     """The same values and wrappers, with nothing recorded."""
     if isinstance(x, Batched):
-        return batched(x.level, _without_history(x.value), x.bdim)
+        return batched(x.level, without_history(x.value), x.bdim)
     if isinstance(x, Dual):
-        return dual(x.level, _without_history(x.value), _without_history(x.tangent))
+        return dual(x.level, without_history(x.value), without_history(x.tangent))
     return x.detach() if x.requires_grad else x
 
 
@@ -414,7 +414,7 @@ def grad_and_value(
             built.append(rebuild(flat[start : start + len(inputs)]))
             start += len(inputs)
         found = built[0] if isinstance(argnums, int) else tuple(built)
-        value = result if outer else _without_history(result)
+        value = result if outer else without_history(result)
         return (found, (value, more)) if has_aux else (found, value)
 
     return differentiated

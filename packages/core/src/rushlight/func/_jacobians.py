@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._autograd.functional import unit_vectors
+from .._autograd.levels import is_recorded
 from .._errors import error
 from .._operator import operators
 from .._tensor.tensor import Tensor
 from .._trees import flatten
-from ._apis import jvp, vjp, vmap
+from ._apis import jvp, vjp, vmap, without_history
 
 Argnums = int | tuple[int, ...]
 
@@ -197,8 +198,11 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
     # A pull is linear in its cotangents: its own pull, wherever taken, is the push.
     _, push = vjp(lambda *gs: pull(build_out(list(gs))), *probes)
 
+    recorded = any(map(is_recorded, outputs))
+
     def pushed(*tangents: Any) -> Any:
-        return build_out(list(push(tangents)))
+        moved = push(tangents)
+        return build_out([t if recorded else without_history(t) for t in moved])
 
     return value, pushed
 

@@ -404,7 +404,7 @@ def check_vmap(sample: Sample, dtype: DType, device: str, size: int = 2) -> None
             None if column[0] is None else np.stack([host_of(r) for r in column])
             for column in zip(*one_by_one, strict=True)
         ]
-        for along in (0, 1):
+        for along in sample.group.batches:
             _check_batch(sample, items, chosen, along, expected, device)
 
 

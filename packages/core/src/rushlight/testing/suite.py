@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import _dtypes
 from .._dtypes import DType
+from .._operator import operators
 from . import checks, forms
 from .samples import Sample, groups
 
@@ -36,7 +37,8 @@ class Call:
 
 def _samples() -> Iterator[Sample]:
     for group in groups().values():
-        yield from group.samples()
+        if group.name in operators:
+            yield from group.samples()
 
 
 def _first(sample: Sample) -> DType | None:

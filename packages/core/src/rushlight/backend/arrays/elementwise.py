@@ -83,7 +83,7 @@ def _ufuncs(xp: ArrayModule) -> Kernels:
     copy = _identity(xp)
     table["sub"] = _all_but_bool(xp.subtract)
     table["neg"] = _all_but_bool(xp.negative)
-    table["square"] = {"default": xp.square, "bool": copy}
+    table["square"] = _all_but_bool(xp.square)
     table["abs"] = {"default": xp.absolute, "bool": copy}
     table["conj"] = {"default": copy, "complex": xp.conjugate}
     return table
@@ -159,7 +159,7 @@ def _unary(xp: ArrayModule) -> Kernels:
     maximum = xp.maximum
 
     def relu(x: Array, out: Array | None = None) -> Array:
-        return maximum(x, zero[x.dtype], out)
+        return maximum(x, zero[x.dtype], out=out)
 
     def rsqrt(x: Array) -> Array:
         return xp.reciprocal(xp.sqrt(x))
@@ -412,10 +412,10 @@ def _ternary(xp: ArrayModule) -> Kernels:
         x: Array, low: Array | None = None, high: Array | None = None, *, out: Array | None = None
     ) -> Array:
         if low is None:
-            return xp.minimum(x, high, out)
+            return xp.minimum(x, high, out=out)
         if high is None:
-            return xp.maximum(x, low, out)
-        return xp.minimum(xp.maximum(x, low), high, out)
+            return xp.maximum(x, low, out=out)
+        return xp.minimum(xp.maximum(x, low), high, out=out)
 
     def lerp(x: Array, y: Array, weight: Array) -> Array:
         # From the nearer end, so that both weights 0 and 1 are exact.
@@ -425,20 +425,20 @@ def _ternary(xp: ArrayModule) -> Kernels:
     def lerp_by(x: Array, y: Array, *, weight: Any, out: Array | None = None) -> Array:
         step = xp.subtract(y, x)
         if abs(weight) < 0.5:
-            return xp.add(x, step * weight, out)
-        return xp.add(y, step * (weight - 1), out)
+            return xp.add(x, step * weight, out=out)
+        return xp.add(y, step * (weight - 1), out=out)
 
     def addcmul(
         x: Array, a: Array, b: Array, *, value: Any = 1, out: Array | None = None
     ) -> Array:
         product = xp.multiply(a, b)
-        return xp.add(x, product if value == 1 else product * value, out)
+        return xp.add(x, product if value == 1 else product * value, out=out)
 
     def addcdiv(
         x: Array, a: Array, b: Array, *, value: Any = 1, out: Array | None = None
     ) -> Array:
         quotient = xp.true_divide(a, b)
-        return xp.add(x, quotient if value == 1 else quotient * value, out)
+        return xp.add(x, quotient if value == 1 else quotient * value, out=out)
 
     return {
         "where": xp.where,

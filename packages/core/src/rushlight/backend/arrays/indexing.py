@@ -97,7 +97,9 @@ def _by_mask(xp: ArrayModule) -> Kernels:
 
     def masked_fill(x: Array, mask: Array, value: Array, *, out: Array | None = None) -> Array:
         if out is None:
-            return xp.where(mask, value, x)
+            if mask.shape != x.shape or value.ndim:
+                return xp.where(mask, value, x)
+            out = x.copy()
         if mask.shape == out.shape and not value.ndim:
             out[mask] = value
         else:

@@ -65,7 +65,7 @@ class Group:
         complex_gradient: Whether derivatives are checked for complex inputs too.
         meta: Whether shapes can be told without data.
         replays: Whether a captured call may be run with other data.
-        batches: Whether `vmap` applies.
+        batches: The batch dimensions that `vmap` is tried with; none where it does not apply.
         layouts: Whether other layouts are tested.
         arrange: Inputs and attributes -> arguments of the public function, where that takes them
             in another order.
@@ -83,7 +83,7 @@ class Group:
     complex_gradient: bool = True
     meta: bool = True
     replays: bool = True
-    batches: bool = True
+    batches: tuple[int, ...] = (0, 1)
     layouts: bool = True
     arrange: Callable[..., tuple[Any, ...]] | None = None
     forms: bool = True

@@ -38,6 +38,7 @@ SAMPLES = [
         case(real(0, 2), size=(2, 0, 3)),
         # A view in another shape is refused where the elements do not lie in order.
         layouts=False,
+        batches=(0,),
         **_EXACT,
     ),
     samples(

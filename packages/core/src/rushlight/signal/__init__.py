@@ -1,0 +1,3 @@
+"""`rushlight.signal`: windows for spectral analysis."""
+
+from . import windows as windows

@@ -1,0 +1,41 @@
+"""Samples of means, variances and standard deviations."""
+
+import numpy as np
+
+from ._inputs import near, real, with_nan
+from ._table import INEXACT, case, samples
+
+_CASES = (
+    case(real(2, 3), dim=(0, 1)),
+    case(real(2, 3), dim=(1,), keepdim=True),
+    case(real(2, 2, 3), dim=(0, 2)),
+    case(real(3, 0), dim=(0,)),
+    case(with_nan(2, 3), dim=(1,), smooth=False),
+)
+
+
+def _mean(x, dim, keepdim=False):
+    return np.mean(x, axis=dim, keepdims=keepdim)
+
+
+def _var(x, dim, correction=1, keepdim=False):
+    return np.var(x, axis=dim, ddof=correction, keepdims=keepdim)
+
+
+def _std(x, dim, correction=1, keepdim=False):
+    return np.sqrt(_var(x, dim, correction, keepdim))
+
+
+_SPREAD = (
+    *_CASES,
+    case(real(2, 3), dim=(1,), correction=0),
+    case(real(2, 3), dim=(0, 1), correction=1.5),
+    # The mean is a thousand times the spread: sums of squares would cancel.
+    case(near(1e3, 8), dim=(0,), dtypes=INEXACT[:2], smooth=False),
+)
+
+SAMPLES = [
+    samples("mean", _mean, *_CASES, dtypes=INEXACT),
+    samples("var", _var, *_SPREAD, dtypes=INEXACT, result="real", tolerance=16.0),
+    samples("std", _std, *_SPREAD, dtypes=INEXACT, result="real", tolerance=16.0),
+]
