@@ -42,10 +42,15 @@ def test_same_padding_keeps_the_size_for_even_kernels() -> None:
     assert out.tolist() == [[[3.0, 4.0, 4.0, 3.0, 2.0]]]
 
 
-def test_output_padding_beyond_the_stride_adds_zeros() -> None:
+def test_output_padding_beyond_the_stride_takes_back_what_padding_cut_and_then_adds_zeros() -> None:
     x, w = rushlight.ones(1, 1, 2), rushlight.ones(1, 1, 2)
-    out = rushlight.conv_transpose1d(x, w, output_padding=1, dilation=2)
-    assert out.tolist() == [[[1.0, 1.0, 1.0, 1.0, 0.0]]]
+
+    def transposed(padding: int) -> list[float]:
+        out = rushlight.conv_transpose1d(x, w, padding=padding, output_padding=1, dilation=2)
+        return out[0, 0].tolist()  # type: ignore[no-any-return]
+
+    assert transposed(0) == [1.0, 1.0, 1.0, 1.0, 0.0]
+    assert transposed(1) == [1.0, 1.0, 1.0]
 
 
 def test_transposed_convolution_is_the_adjoint() -> None:

@@ -21,6 +21,13 @@ def test_batch_norm_moves_the_running_statistics_in_place() -> None:
     np.testing.assert_allclose(var.numpy(), 0.5 + x.var((0, 2), ddof=1) / 2, rtol=1e-5)
 
 
+def test_an_empty_batch_leaves_the_running_statistics_alone() -> None:
+    mean, var = rushlight.zeros(2), rushlight.ones(2)
+    assert train(rushlight.ones(0, 2), mean, var).shape == (0, 2)
+    assert mean.tolist() == [0.0, 0.0]
+    assert var.tolist() == [1.0, 1.0]
+
+
 def test_running_statistics_are_not_recorded() -> None:
     x = rushlight.ones(4, 2, requires_grad=True)
     mean, var = rushlight.zeros(2), rushlight.ones(2)

@@ -34,6 +34,9 @@ from ._autograd.grad_modes import is_grad_enabled as is_grad_enabled
 from ._autograd.grad_modes import is_inference_mode_enabled as is_inference_mode_enabled
 from ._autograd.grad_modes import no_grad as no_grad
 from ._autograd.grad_modes import set_grad_enabled as set_grad_enabled
+from ._autocast import autocast as autocast
+from ._autocast import get_autocast_dtype as get_autocast_dtype
+from ._autocast import is_autocast_enabled as is_autocast_enabled
 from ._config import get_default_device as get_default_device
 from ._config import get_default_dtype as get_default_dtype
 from ._config import set_default_device as set_default_device

@@ -15,10 +15,12 @@ from ._errors import Explained, error
 from ._modes import GRAD, NO_GRAD, STATE, State
 from ._node import NO_ATTRIBUTES, Node, Port, next_sequence_number
 from ._saving import keep
+from ._size import Size
 from ._storage import Storage
 from ._tensor.tensor import (
     PLAIN,
     Tensor,
+    base_of,
     dense,
     fresh,
     meta_tensor,
@@ -284,7 +286,10 @@ def slow(op: Operator, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> A
             )
         check_inside(x, op.name)
     if op.view_rule is not None:
-        return make_view(op, inputs[0], attributes, state)
+        view = make_view(op, inputs[0], attributes, state)
+        if state.anomaly and view._node is not None:
+            note_line(view._node)
+        return view
     if op.writes:
         return write(inputs[0], inputs[1])
     return run(op, inputs, attributes, state.grad)
@@ -362,13 +367,14 @@ def record(
     node.extra = None
     if outputs.__class__ is tuple:
         node.shape = node.kind = None
-        ports = []
+        results: list[Any] = []
         for index, out in enumerate(outputs):
-            port = Port(node, index, tuple(out.shape), out._k)
-            ports.append(port)
-            if out._k.dtype.is_inexact and index not in op.constant_outputs:
-                out._node, out._req = port, True
-        node.extra = {"ports": tuple(ports)}
+            results.append(((), None) if out is None else (tuple(out.shape), out._k))
+            if out is None or index in op.constant_outputs:
+                continue
+            if out._k.dtype.is_inexact:
+                out._node, out._req = Port(node, index, *results[-1]), True
+        node.extra = {"results": tuple(results)}
     else:
         if not outputs._k.dtype.is_inexact:
             return outputs
@@ -414,7 +420,7 @@ def execute_kernel(
             raise missing_kernel(op, kind)
         return without_recording(op.decomposition_rule, inputs, attributes)
     if not kind.infers and op.meta_rule is not None:
-        op.meta_rule(*inputs, **attributes)
+        return launched(op, inputs, attributes, kind, kernel)
     natives = [None if x is None else native_of(x) for x in inputs]
     try:
         if op.creates:
@@ -427,6 +433,36 @@ def execute_kernel(
     if results.__class__ is tuple:
         return tuple(None if r is None else wrapped(kind, r) for r in results)
     return wrapped(kind, results)
+
+
+def launched(
+    op: Operator, inputs: tuple[Any, ...], attributes: dict[str, Any], kind: Kind, kernel: Any
+) -> Any:
+    """Runs a kernel of a device that does not infer shapes: it writes into memory made for it."""
+    specs = op.meta_rule(*inputs, **attributes)  # type: ignore[misc]
+    several = specs.__class__ is tuple
+    made = [None if s is None else unwritten(kind, s) for s in (specs if several else (specs,))]
+    natives = [None if x is None else native_of(x) for x in inputs]
+    out = tuple(None if x is None else x._a for x in made)
+    if op.creates:
+        attributes = {k: v for k, v in attributes.items() if k != "device"}
+    try:
+        kernel(*natives, out=out if several else out[0], **attributes)
+    except Exception as raised:
+        raise explained(op, inputs, attributes, raised) from raised
+    return tuple(made) if several else made[0]
+
+
+def unwritten(kind: Kind, spec: Spec) -> Tensor:
+    """A tensor of unwritten memory on the device of a kind."""
+    if spec.dtype is not kind.dtype:
+        kind = kind_of(kind.device, spec.dtype)
+    runtime, shape = kind.runtime, spec.shape
+    count = 1
+    for n in shape:
+        count *= n
+    buffer = runtime.allocate(count * spec.dtype.itemsize)
+    return fresh(kind, runtime.view(buffer, 0, shape, contiguous_strides(shape), spec.dtype))
 
 
 def without_recording(
@@ -562,7 +598,10 @@ def make_view(op: Operator, x: Tensor, attributes: dict[str, Any], state: State)
     strides = x._strides if x._storage is not None else None
     if strides is None:
         strides = strides_of(x)
-    shape, strides, offset = op.view_rule(x._shape, strides, x._offset, **attributes)  # type: ignore[misc]
+    shape = x._shape
+    if shape.__class__ is Size:
+        shape = tuple(shape)  # items of a plain tuple are reached faster
+    shape, strides, offset = op.view_rule(shape, strides, x._offset, **attributes)  # type: ignore[misc]
     kind = x._k if op.view_kind is None else op.view_kind(x._k, **attributes)
     out = placed_view(op, x, attributes, kind, shape, strides, offset, state.grad)
     if state.recorder is not None:
@@ -646,6 +685,9 @@ def write(x: Tensor, value: Tensor, own: bool = False) -> Tensor:
     transfer(x, fitted)
     if tracked:
         rewrite_history(x, fitted, own)
+        if state.anomaly:
+            base = x if x._view is None else base_of(x)
+            note_line(base._node)  # type: ignore[union-attr]
     return x
 
 

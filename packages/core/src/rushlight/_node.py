@@ -95,6 +95,15 @@ class Port:
         self.kind = kind
 
 
+def port_of(node: Node, index: int) -> Port:
+    """One result of a node.
+
+    Made when it is needed: a node that held its ports would wait for the garbage collector.
+    """
+    shape, kind = node.extras()["results"][index]
+    return Port(node, index, shape, kind)
+
+
 class GradientEdge(NamedTuple):
     """A place in a graph that receives a gradient: a node, and which of its results."""
 

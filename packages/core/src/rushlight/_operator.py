@@ -218,12 +218,14 @@ class Operator:
                 return _dispatch.run(self, inputs, attributes, state.grad)
         return _dispatch.slow(self, inputs, attributes)
 
-    def _elementwise_meta(self, *inputs: Tensor, **attributes: Any) -> _dispatch.Spec:
-        shape = broadcast_shapes(self.name, *(x.shape for x in inputs))
-        dtype = inputs[-1].dtype
+    def _elementwise_meta(self, *inputs: Any, **attributes: Any) -> _dispatch.Spec:
+        # Numbers come here too, when a kernel has refused them and is to be explained.
+        tensors = [x for x in inputs if isinstance(x, Tensor)]
+        shape = broadcast_shapes(self.name, *(x.shape for x in tensors))
+        dtype = tensors[-1].dtype
         if self.compares:
             dtype = bool_
-        elif self.name == "abs":
+        elif self.to_real:
             dtype = dtype.to_real()
         return _dispatch.Spec(shape, dtype)
 
@@ -267,6 +269,10 @@ class VjpRule:
                 self.layout.append(name)
         self.places = {name: place for place, name in enumerate(self.layout)}
         self.names = names
+        self.known_keeps: dict[tuple[bool, ...], Keeps | None] = {}
+        #: Shapes and dtypes alone are not worth freeing: backward may run again without them.
+        forms = [self.form(name) for name in names if name in self.places]
+        self.holds_tensors = any(f[0] in ("input", "inputs", "out", "outs", "result") for f in forms)
 
     def form(self, name: str) -> tuple[Any, ...]:
         """How `keep` keeps the value of a name."""
@@ -296,7 +302,13 @@ class VjpRule:
 
     def keeps(self, needs: tuple[bool, ...]) -> Keeps | None:
         """What a call must keep when those inputs want a gradient."""
-        return self.keeps_names(set(self.names))
+        if needs not in self.known_keeps:
+            self.known_keeps[needs] = self.keeps_names(self.wanted(needs))
+        return self.known_keeps[needs]
+
+    def wanted(self, needs: tuple[bool, ...]) -> set[str]:
+        """The names that the rule will ask for."""
+        return set(self.names)
 
     def value(self, node: Node, name: str) -> Any:
         """A value for a parameter of the rule."""
@@ -339,12 +351,13 @@ class FormulaRule(VjpRule):
             return tuple(self.places[name] for name in names)
         return None
 
-    def keeps(self, needs: tuple[bool, ...]) -> Keeps | None:
+    def wanted(self, needs: tuple[bool, ...]) -> set[str]:
+        """The names that the formulas of the wanted inputs ask for."""
         wanted: set[str] = set()
         for need, names in zip(needs, self.arguments, strict=False):
             if need:
                 wanted.update(names)
-        return self.keeps_names(wanted)
+        return wanted
 
     def __call__(self, node: Node, g: Any) -> Any:
         gradients: list[Any] = []

@@ -6,7 +6,7 @@ from typing import Any
 
 from ._errors import error
 from ._modes import STATE, with_modes
-from ._node import FREED, NO_ATTRIBUTES, Node, next_sequence_number
+from ._node import FREED, NO_ATTRIBUTES, Node, next_sequence_number, port_of
 from ._storage import Storage
 from ._tensor.tensor import (
     PLAIN,
@@ -54,8 +54,7 @@ class SavedResult:
 
 
 def _port(node: Node, index: int) -> Any:
-    ports = (node.extra or {}).get("ports")
-    return ports[index] if ports else node
+    return port_of(node, index) if node.shape is None else node
 
 
 def saved_result(out: Tensor, index: int) -> SavedResult:

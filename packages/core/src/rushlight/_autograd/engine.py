@@ -15,7 +15,7 @@ from typing import Any
 
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
-from .._node import FREED, AccumulateGrad, GradientEdge, Node, Port
+from .._node import FREED, AccumulateGrad, GradientEdge, Node, Port, port_of
 from .._operator import operators
 from .._tensor.tensor import PLAIN, Tensor
 
@@ -29,8 +29,7 @@ def edge_of(x: Tensor) -> _Edge:
     if isinstance(x, GradientEdge):
         if isinstance(x.node, AccumulateGrad):
             return x.node.variable
-        ports = (x.node.extra or {}).get("ports")
-        return ports[x.output_nr] if ports else x.node
+        return port_of(x.node, x.output_nr) if x.node.shape is None else x.node
     if x._view is not None:
         x.requires_grad  # noqa: B018  (brings the history of a view up to date)
     return x._node or x
@@ -101,7 +100,7 @@ class Pass:
         if parts is None:
             if self.useful is not None and node not in self.useful:
                 return
-            parts = self.pending[node] = [None] * len(node.extras()["ports"])
+            parts = self.pending[node] = [None] * len(node.extras()["results"])
             heappush(self.heap, (-node.sequence, node))
         known = parts[port.index]
         parts[port.index] = g if known is None else known + g
@@ -137,7 +136,7 @@ class Pass:
                         if edge is not None:
                             send(edge, gradient)
                     place += 1
-                if node.saved and not self.retain:
+                if node.saved and not self.retain and rule.holds_tensors:
                     node.saved = FREED
             for leaf, g in self.leaves.items():
                 self.finish_leaf(leaf, g)
@@ -156,8 +155,12 @@ class Pass:
                 if id(target) in found:
                     continue
                 found.add(id(target))
-                if target.__class__ is Node and (self.useful is None or target in self.useful):
+                if target.__class__ is not Node:
+                    continue
+                if self.wanted is None:
                     stack.extend(e for e in target.edges if e is not None)
+                elif self._leads_on(target):
+                    stack.extend(e for e in target.edges if e is not None and self._takes(e))
             self._reached = found
         return self._reached
 
@@ -187,7 +190,7 @@ class Pass:
         for edge, gradient in zip(node.edges, gradients, strict=True):
             if gradient is not None and edge is not None:
                 send(edge, gradient)
-        if not self.retain and node.saved:
+        if node.saved and not self.retain and rule.holds_tensors:
             node.saved = FREED
 
     def _before(self, node: Node, g: Any) -> Any:
@@ -233,6 +236,11 @@ class Pass:
                 if (node, index) in wanted and part is not None:
                     self.found[node, index] = part
         return g if self._leads_on(node) else None
+
+    def _takes(self, edge: _Edge) -> bool:
+        """Whether a pass for certain inputs sends gradients along an edge."""
+        target = edge.node if edge.__class__ is Port else edge
+        return target in self.useful if target.__class__ is Node else target in self.wanted  # type: ignore[operator]
 
     def _leads_on(self, node: Node) -> bool:
         wanted: set[_Edge] = self.wanted  # type: ignore[assignment]

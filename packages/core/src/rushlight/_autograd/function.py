@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from typing import Any
 
 from .._dispatch import check_history_writable, note_line, rewrite_history
@@ -26,7 +27,8 @@ class FunctionContext:
         self.dirty: tuple[Tensor, ...] = ()
         self.materialize_grads = True
         self.needs_input_grad: tuple[bool, ...] = ()
-        self._node: Node | None = None
+        # Weak: the node holds the context, and memory must not wait for the garbage collector.
+        self._node: weakref.ref[Node] | None = None
         self._forward: tuple[Any, ...] | None = None
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
@@ -60,17 +62,19 @@ class FunctionContext:
 
         if self._forward is not None:
             return self._forward
-        if self._node is None:
+        node = None if self._node is None else self._node()
+        if node is None:
             return self.to_save
-        if self._node.saved is FREED:
-            unpack(self._node, 0)
-        return tuple(unpack(self._node, place) for place in range(len(self._node.saved)))
+        if node.saved is FREED:
+            unpack(node, 0)
+        return tuple(unpack(node, place) for place in range(len(node.saved)))
 
 
 class _Rule:
     """The vjp rule of a node made by a `Function`."""
 
     layout: list[str] = []
+    holds_tensors = True
 
     def __init__(self, function: Any, context: FunctionContext, inputs: tuple[Any, ...]) -> None:
         self.function = function
@@ -229,25 +233,22 @@ def _record(cls: Any, context: FunctionContext, args: tuple[Any, ...], outputs: 
         ((x._node or x) if x.requires_grad else None) for x in args if isinstance(x, Tensor)
     )
     made: list[Any] = []
-    ports: list[Port | None] = []
     for out in results:
         if not isinstance(out, Tensor):
             made.append(out)
-            ports.append(None)
             rule.outputs.append(((), None))
             continue
         rule.outputs.append((tuple(out.shape), out._k))
         constant = not out._k.dtype.is_inexact or any(
             out is x for x in context.non_differentiable
         )
-        port = None if constant else Port(node, len(ports), tuple(out.shape), out._k)
-        ports.append(port)
+        port = None if constant else Port(node, len(made), tuple(out.shape), out._k)
         made.append(_recorded(out, port, args, context))
-    node.extra["ports"] = tuple(ports)
+    node.extra["results"] = tuple(rule.outputs)
     keep(node, tuple(("input", i) for i in range(len(context.to_save))), context.to_save, None)
     own = {id(old): index for index, old in enumerate(results) if isinstance(old, Tensor)}
     _break_cycles(node, context, made, own)
-    context._node = node
+    context._node = weakref.ref(node)
     context.to_save = ()
     if STATE.get().anomaly:
         note_line(node)

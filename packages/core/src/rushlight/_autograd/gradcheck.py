@@ -54,8 +54,9 @@ def _numerical(
                 changed[place] = from_host(moved, x.device).requires_grad_(True)
                 ends.append([_host(o) for o in _outputs(func, tuple(changed))])
             rows.append([(a - b) / (2 * eps) for a, b in zip(*ends, strict=True)])
-    count = len(rows[0]) if rows else len(_outputs(func, inputs))
-    return [np.array([row[o].ravel() for row in rows]) for o in range(count)]
+    if not rows:
+        return [np.zeros((0, o.numel())) for o in _outputs(func, inputs)]
+    return [np.array([row[o].ravel() for row in rows]) for o in range(len(rows[0]))]
 
 
 def _analytical(outputs: list[Tensor], x: Tensor) -> list[HostArray]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._dtypes import DType, complex64, complex128, float32, float64, int64
 from .._errors import error
-from .._operator import Operator, broadcast_shapes, operators
+from .._operator import Operator, broadcast_shapes
 from .._tensor.tensor import Tensor
 from ._batching import batch_size, front_or_expanded
 from .creation import arange_op, cast_op, clone_op
@@ -184,6 +184,16 @@ def real(x: Tensor) -> Tensor:
     return x.real if x.dtype.is_complex else x
 
 
+def holds_anywhere(condition: Tensor) -> bool:
+    """Whether any element is true, in any item of the batches of a transform.
+
+    False where there is no data to look at.
+    """
+    while getattr(condition, "is_level_tensor", False):
+        condition = condition.value  # type: ignore[attr-defined]
+    return condition.device.type != "meta" and bool(condition.detach().any())
+
+
 # -- vmap ---------------------------------------------------------------------------------------
 
 
@@ -200,7 +210,7 @@ def over_batches(op: Operator, *item_dims: int, unbatched: Callable[..., Any] | 
         size = batch_size(inputs, bdims)
         places = list(zip(inputs, bdims, item_dims, strict=True))
         batch = max(x.ndim - (d is not None) - k for x, d, k in places if x is not None)
-        moved = []
+        moved: list[Any] = []
         for x, d, k in places:
             if x is None:
                 moved.append(None)
@@ -221,6 +231,6 @@ def over_batches(op: Operator, *item_dims: int, unbatched: Callable[..., Any] | 
 __all__ = [
     "PRECISE", "adjoint", "broadcast_batches", "check_equation", "check_inexact", "check_matrix",
     "check_same_dtype", "check_square", "choose", "conj", "counted", "diagonal", "diagonal_matrix",
-    "fresh_copy", "hermitian_part", "identity", "on_diagonal", "operators", "over_batches", "real",
-    "skew", "transposed",
+    "fresh_copy", "hermitian_part", "holds_anywhere", "identity", "on_diagonal", "over_batches",
+    "real", "skew", "transposed",
 ]  # fmt: skip

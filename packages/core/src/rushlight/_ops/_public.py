@@ -15,9 +15,11 @@ from typing import Any, TypeVar
 from .. import _dispatch
 from .._dtypes import can_cast
 from .._errors import error
+from .._modes import GRAD, NO_GRAD, STATE
 from .._node import NO_ATTRIBUTES
 from .._operator import Operator
 from .._tensor.tensor import PLAIN, Tensor, contiguous_strides, native_of, storage_of
+from ..backend import kind_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,7 +38,9 @@ def export(name: str, value: Any, namespace: str = "") -> None:
     """
     names = PUBLIC.setdefault(namespace, {})
     if names.get(name, value) is not value:
-        raise error(ValueError, name, f"there is a public {namespace or 'rushlight'}.{name} already")
+        raise error(
+            ValueError, name, f"there is a public {namespace or 'rushlight'}.{name} already"
+        )
     names[name] = value
 
 
@@ -130,10 +134,8 @@ def into(who: str, result: Any, out: Any) -> Any:
 
 def _check_out(who: str, value: Tensor, out: Any) -> None:
     if not isinstance(out, Tensor):
-        raise error(
-            TypeError, who, f"argument 'out' must be Tensor, not {type(out).__name__}"
-        )
-    state = _dispatch.STATE.get()
+        raise error(TypeError, who, f"argument 'out' must be Tensor, not {type(out).__name__}")
+    state = STATE.get()
     if state.grad and (out.requires_grad or value.requires_grad):
         raise error(
             RuntimeError,
@@ -172,7 +174,7 @@ def _fill(who: str, value: Tensor, out: Tensor) -> Tensor:
                 stacklevel=4,
             )
         resize(out, tuple(value.shape))
-    state = _dispatch.STATE.get()
+    state = STATE.get()
     if state.grad:
         with _dispatch_no_grad():
             _dispatch.write(out, value)
@@ -202,7 +204,7 @@ def resize(x: Tensor, shape: tuple[int, ...]) -> None:
             keep = min(old.nbytes() // x.itemsize, x._offset + count)
             from .._dtypes import uint8
 
-            kind = _dispatch.kind_of(x.device, uint8)
+            kind = kind_of(x.device, uint8)
             view = x._k.runtime.view
             size = keep * x.itemsize
             x._k.runtime.copy(
@@ -257,10 +259,8 @@ def inplace_unary(op: Operator, plain: Callable[..., Any], name: str) -> Callabl
     def writing(input: Tensor) -> Tensor:
         if input.__class__ in PLAIN:
             kind = input._k
-            state = _dispatch.STATE.get()
-            if state is _dispatch.NO_GRAD or (
-                state is _dispatch.GRAD and not input._req and input._view is None
-            ):
+            state = STATE.get()
+            if state is NO_GRAD or (state is GRAD and not input._req and input._view is None):
                 kernel = None if kind.is_meta else kind.outs[index]
                 if kernel is not None and not (op.to_real and kind.is_complex):
                     native = _own_memory(input)
@@ -283,10 +283,8 @@ def inplace_binary(op: Operator, plain: Callable[..., Any], name: str) -> Callab
     def writing(input: Tensor, other: Any) -> Tensor:
         if input.__class__ in PLAIN:
             kind = input._k
-            state = _dispatch.STATE.get()
-            if state is _dispatch.NO_GRAD or (
-                state is _dispatch.GRAD and not input._req and input._view is None
-            ):
+            state = STATE.get()
+            if state is NO_GRAD or (state is GRAD and not input._req and input._view is None):
                 kernel = None if kind.is_meta else kind.outs[index]
                 native = None if kernel is None else _partner(input, other, kind, state.grad)
                 if native is not None:
@@ -309,13 +307,12 @@ def inplace_elementwise(op: Operator, x: Any, others: tuple[Any, ...], attribute
     if x.__class__ not in PLAIN:
         return False
     kind = x._k
-    state = _dispatch.STATE.get()
+    state = STATE.get()
     kernel = None if kind.is_meta else kind.outs[op.index]
-    if kernel is None or not (state is _dispatch.NO_GRAD or state is _dispatch.GRAD):
+    if kernel is None or not (state is NO_GRAD or state is GRAD):
         return False
     if any(
-        y.__class__ in PLAIN and y._storage is not None and y._storage is x._storage
-        for y in others
+        y.__class__ in PLAIN and y._storage is not None and y._storage is x._storage for y in others
     ):
         return False
     natives = _dispatch.joined(kind, (x, *others), state.grad)
@@ -357,10 +354,11 @@ def _own_memory(x: Tensor) -> Any:
     return native_of(x) if native is None else native
 
 
-def _named(writing: Any, name: str) -> Any:
-    writing.__name__ = writing.__qualname__ = name + "_"
-    writing.__doc__ = f"In-place version of `{name}`: writes the result into `input`."
-    writing.__module__ = "rushlight"
+def _named(writing: Callable[..., Any], name: str) -> Callable[..., Any]:
+    function: Any = writing
+    function.__name__ = function.__qualname__ = name + "_"
+    function.__doc__ = f"In-place version of `{name}`: writes the result into `input`."
+    function.__module__ = "rushlight"
     return writing
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-
 from .._dtypes import Category
 from .._errors import error
 from .._operator import Operator, binary, operator, operators, unary
 from .._tensor.tensor import Tensor
 from ._public import export, public
 from .elementwise import choose, kept, masked, public_unary, require_tensor, scalar_like
-
 
 _ROOT_HALF = math.sqrt(0.5)
 _DENSITY = 1 / math.sqrt(2 * math.pi)
@@ -220,9 +218,7 @@ export("threshold", public(methods=False, inplace=True, out=True)(threshold), "o
 
 # -- exponential units ------------------------------------------------------------------------
 
-elu_op = _activation(
-    "elu(Tensor x, *, float alpha, float scale, float input_scale) -> Tensor"
-)
+elu_op = _activation("elu(Tensor x, *, float alpha, float scale, float input_scale) -> Tensor")
 
 
 def _elu_rule(g: Any, x: Any, alpha: float, scale: float, input_scale: float) -> Any:
@@ -236,7 +232,7 @@ elu_op.vjp(x=_elu_rule)
 
 @elu_op.decomposition
 def _(x: Tensor, *, alpha: float, scale: float, input_scale: float) -> Tensor:
-    return choose(x > 0, x * scale, (x * input_scale).expm1() * (alpha * scale))  # type: ignore[no-any-return,attr-defined]
+    return choose(x > 0, x * scale, (x * input_scale).expm1() * (alpha * scale))  # type: ignore[no-any-return]
 
 
 @public(namespace="ops", methods=False, op=elu_op)
@@ -300,7 +296,6 @@ def _silu_twice(g: Any, x: Any) -> Any:
     return g * (unit * (1 - unit) * (2 + x * (1 - 2 * unit)))
 
 
-
 def _silu_rule(g: Any, x: Any) -> Any:
     if x._k.is_complex:
         unit = operators["conj"](x.sigmoid())
@@ -310,13 +305,13 @@ def _silu_rule(g: Any, x: Any) -> Any:
 
 @silu_op.decomposition
 def _(x: Tensor) -> Tensor:
-    return x * x.sigmoid()  # type: ignore[no-any-return,attr-defined]
+    return x * x.sigmoid()
 
 
 @silu_backward.decomposition
 def _(x: Tensor, y: Tensor) -> Tensor:
-    unit = y.sigmoid()  # type: ignore[attr-defined]
-    return x * (unit * (1 + y * (1 - unit)))  # type: ignore[no-any-return]
+    unit = y.sigmoid()
+    return x * (unit * (1 + y * (1 - unit)))
 
 
 def _mish_rule(g: Any, x: Any) -> Any:
@@ -335,12 +330,12 @@ softplus_op.vjp(
 
 @mish_op.decomposition
 def _(x: Tensor) -> Tensor:
-    return x * softplus(x).tanh()  # type: ignore[no-any-return,attr-defined]
+    return x * softplus(x).tanh()
 
 
 @logsigmoid_op.decomposition
 def _(x: Tensor) -> Tensor:
-    return x.clamp(max=0) - (-x.abs()).exp().log1p()  # type: ignore[no-any-return,attr-defined]
+    return x.clamp(max=0) - (-x.abs()).exp().log1p()  # type: ignore[no-any-return]
 
 
 @softplus_op.decomposition
@@ -435,9 +430,7 @@ softshrink_op = _activation("softshrink(Tensor x, *, float lambd) -> Tensor")
 # The corners belong to the flat parts, unlike those of clamp.
 hardtanh_op.vjp(x=lambda g, x, low, high: masked(g, (x <= low) | (x >= high)))
 hardsigmoid_op.vjp(x=lambda g, x: kept(g * (1 / 6), (x > -3) & (x < 3)))
-hardswish_op.vjp(
-    x=lambda g, x: masked(choose(x < 3, g * (x * (1 / 3) + 0.5), g), x <= -3)
-)
+hardswish_op.vjp(x=lambda g, x: masked(choose(x < 3, g * (x * (1 / 3) + 0.5), g), x <= -3))
 hardshrink_op.vjp(x=lambda g, x, lambd: masked(g, (x >= -lambd) & (x <= lambd)))
 softshrink_op.vjp(x=lambda g, x, lambd: masked(g, (x >= -lambd) & (x <= lambd)))
 

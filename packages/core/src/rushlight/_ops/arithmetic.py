@@ -128,7 +128,7 @@ def add(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None)
     if alpha != 1 or alpha is True:
         other = _scaled("add", input, other, alpha)
     result: Tensor = add_op.entry(input, other)
-    return result if out is None else into("add", result, out)  # type: ignore[no-any-return]
+    return result if out is None else into("add", result, out)
 
 
 def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
@@ -150,7 +150,7 @@ def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None)
     if alpha != 1 or alpha is True:
         other = _scaled("sub", input, other, alpha)
     result: Tensor = sub_op.entry(input, other)
-    return result if out is None else into("sub", result, out)  # type: ignore[no-any-return]
+    return result if out is None else into("sub", result, out)
 
 
 _add_into = inplace_binary(add_op, add, "add")
@@ -261,9 +261,7 @@ def true_divide(input: Tensor, other: Any) -> Tensor:
 
 method("true_divide_", _div_into)
 public_binary(floor_divide_op, "Quotient of two tensors, rounded downwards.")
-public_binary(
-    remainder_op, "Remainder of a division, with the divisor's sign.", scalar_first=True
-)
+public_binary(remainder_op, "Remainder of a division, with the divisor's sign.", scalar_first=True)
 public_binary(fmod_op, "Remainder of a division, with the dividend's sign.")
 
 
@@ -311,7 +309,7 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
     require_operand("pow", "input", input)
     require_operand("pow", "exponent", exponent)
     result = _power(input, exponent)
-    return result if out is None else into("pow", result, out)  # type: ignore[no-any-return]
+    return result if out is None else into("pow", result, out)
 
 
 def _pow_method(self: Tensor, exponent: Any) -> Tensor:
@@ -418,8 +416,8 @@ logaddexp2_op.vjp(
 @logaddexp_op.decomposition
 def _(x: Tensor, y: Tensor) -> Any:
     """With the larger operand taken out; of complex ones, that with the larger real part."""
-    order = operators["real"] if x._k.is_complex else lambda z: z
-    larger = order(x) >= order(y)
+    real: Any = operators["real"]
+    larger = real(x) >= real(y) if x._k.is_complex else x >= y
     high, low = choose(larger, x, y), choose(larger, y, x)
     # Equal infinities: their difference would be NaN.
     gap = masked(low - high, low == high)
@@ -466,12 +464,8 @@ public_binary(
 )
 public_binary(gcd_op, "Greatest common divisor.", tensors_only=True)
 public_binary(lcm_op, "Least common multiple.", tensors_only=True)
-public_binary(
-    logaddexp_op, "log(exp(input) + exp(other)).", tensors_only=True, inplace=False
-)
-public_binary(
-    logaddexp2_op, "log2(2**input + 2**other).", tensors_only=True, inplace=False
-)
+public_binary(logaddexp_op, "log(exp(input) + exp(other)).", tensors_only=True, inplace=False)
+public_binary(logaddexp2_op, "log2(2**input + 2**other).", tensors_only=True, inplace=False)
 
 
 # -- extrema ----------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def _weights(scores: Tensor, lse: Tensor) -> Tensor:
     """Softmax of scores from their log-sum-exp; zeros for a query that sees no key."""
     blind = lse == -INFINITY
     weights = (scores - lse.masked_fill(blind, 0.0).unsqueeze(-1)).exp()
-    return weights.masked_fill(blind.unsqueeze(-1), 0.0)  # type: ignore[no-any-return]
+    return weights.masked_fill(blind.unsqueeze(-1), 0.0)
 
 
 @attention_op.decomposition
@@ -103,7 +103,7 @@ def _score_gradient(
     if g_lse is not None:
         delta = delta - g_lse
     slopes = _wide(g).matmul(_wide(v).transpose(-2, -1)) - delta.unsqueeze(-1)
-    return weights * slopes  # type: ignore[no-any-return]
+    return weights * slopes
 
 
 def _gradients(

@@ -53,7 +53,7 @@ for _name, (_doc, _aliases) in COMPARISONS.items():
     operator_method(_name, _op)
 for _name in ("maximum", "minimum", "fmax", "fmin"):
     _refuse_complex(getattr(arithmetic, f"{_name}_op"))
-_refuse_complex(unary_math.operators["sign"])
+_refuse_complex(unary_math.sign_op)
 
 
 # -- logic ------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from math import prod
 from typing import Any
 
 from .._dispatch import Spec
+from .._dtypes import bfloat16, float16, float32
 from .._errors import error
 from .._operator import operator, operators
 from .._tensor.tensor import Tensor
@@ -189,7 +190,7 @@ def _(
     outer = weight.shape[0] // groups
     matrix = weight.reshape(1, groups, outer, weight.shape[1] * prod(kernel))
     out = matrix.matmul(patches.transpose(2, 3))
-    return out.reshape(x.shape[0], groups * outer, *size)  # type: ignore[no-any-return]
+    return out.reshape(x.shape[0], groups * outer, *size)
 
 
 @conv_grad_weight_op.decomposition
@@ -208,7 +209,7 @@ def _(
     outer = g.shape[1] // groups
     rows = g.reshape(g.shape[0], groups, outer, prod(g.shape[2:]))
     out = rows.matmul(patches).sum(0)
-    return out.reshape(g.shape[1], x.shape[1] // groups, *kernel_size)  # type: ignore[no-any-return]
+    return out.reshape(g.shape[1], x.shape[1] // groups, *kernel_size)
 
 
 @conv_grad_input_op.decomposition
@@ -262,7 +263,7 @@ def _interleaved(x: Tensor, dim: int, step: int) -> Tensor:
 
 
 def _conj(x: Tensor) -> Tensor:
-    return x.conj() if x._k.is_complex else x  # type: ignore[no-any-return]
+    return x.conj() if x._k.is_complex else x
 
 
 def _towards_input(
@@ -506,6 +507,14 @@ def convolution(
     """
     who = "convolution"
     spatial = weight.ndim - 2
+    if bias is not None and (input.dtype is float16 or input.dtype is bfloat16):
+        # The sum with the bias is rounded once, not twice.
+        x, w, b = (
+            operand.to(float32) if operand.dtype is input.dtype else operand
+            for operand in (input, weight, bias)
+        )
+        wide = convolution(x, w, b, stride, padding, dilation, transposed, output_padding, groups)
+        return wide.to(input.dtype)
     settings: dict[str, Any] = {
         name: spread_ints(who, name, value, spatial)
         for name, value in (("stride", stride), ("padding", padding), ("dilation", dilation))
@@ -526,7 +535,7 @@ def convolution(
             f"expected bias to be 1-dimensional with {out.shape[1]} elements",
             given=f"bias of shape {tuple(bias.shape)}",
         )
-    return out + bias.reshape(-1, *(1,) * spatial)  # type: ignore[no-any-return]
+    return out + bias.reshape(-1, *(1,) * spatial)
 
 
 def _transposed(
@@ -562,18 +571,21 @@ def _transposed(
 def _grown(g: Tensor, weight: Tensor, size: Sizes, settings: dict[str, Any]) -> Tensor:
     """A transposed convolution with a result of that size.
 
-    The operator's sizes are those of a convolution's input, which are less than one stride apart;
-    what a transposed convolution may add beyond that sees no kernel and is zero.
+    The operator's sizes are those of a convolution's input, which are less than one stride apart.
+    Where a transposed convolution is to be longer than that, all it has is computed, and then cut
+    and filled up with zeros.
     """
-    surplus = [
-        max(n - (m - 1) * s + 2 * p - d * (k - 1) - 1 - (s - 1), 0)
-        for n, m, k, s, p, d in zip(
-            size, g.shape[2:], weight.shape[2:], *_geometry(settings), strict=True
-        )
-    ]
-    inner = tuple(n - more for n, more in zip(size, surplus, strict=True))
-    out = conv_grad_input_op.entry(g, weight, input_size=inner, **settings)
-    return padded(out, [(0, more) for more in surplus])
+    stride, padding, dilation = _geometry(settings)
+    inner, widths, pads = list(size), list(padding), [(0, 0)] * len(size)
+    for axis, (n, m, k, s, p, d) in enumerate(
+        zip(size, g.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
+    ):
+        whole = (m - 1) * s + d * (k - 1) + 1
+        if n + 2 * p - whole >= s:
+            inner[axis], widths[axis], pads[axis] = whole, 0, (-p, n + p - whole)
+    changed = {**settings, "padding": tuple(widths)}
+    out = conv_grad_input_op.entry(g, weight, input_size=tuple(inner), **changed)
+    return padded(out, pads)
 
 
 def _define(spatial: int) -> None:
@@ -608,7 +620,7 @@ def _define(spatial: int) -> None:
         widths = spread_ints(name, "padding", padding, spatial)
         strides = spread_ints(name, "stride", stride, spatial)
         out = convolution(x, weight, bias, strides, widths, steps, False, none, groups)
-        return out.squeeze(0) if single else out  # type: ignore[no-any-return]
+        return out.squeeze(0) if single else out
 
     def conv_transpose(
         input: Tensor,
@@ -627,7 +639,7 @@ def _define(spatial: int) -> None:
         steps = spread_ints(name, "dilation", dilation, spatial)
         extra = spread_ints(name, "output_padding", output_padding, spatial)
         out = convolution(x, weight, bias, strides, widths, steps, True, extra, groups)
-        return out.squeeze(0) if single else out  # type: ignore[no-any-return]
+        return out.squeeze(0) if single else out
 
     name = f"conv{spatial}d"
     conv.__name__ = conv.__qualname__ = name

@@ -89,6 +89,8 @@ def dropout(input: Tensor, p: float, train: bool) -> Tensor:
             f"{input.dtype.name}",
             fix="convert the input to a floating dtype",
         )
+    if p == 1:
+        return input * 0.0
     shape = tuple(input.shape)
     if under_vmap():
         return _masked(input, draw_true("dropout", 1.0 - p, shape, input.device), p)
@@ -124,6 +126,8 @@ def feature_dropout(input: Tensor, p: float, train: bool) -> Tensor:
     if not train or p == 0 or input.numel() == 0:
         return input
     shape = _feature_shape("feature_dropout", input)
+    if p == 1:
+        return input * 0.0
     return _masked(input, draw_true("feature_dropout", 1.0 - p, shape, input.device), p)
 
 

@@ -10,7 +10,7 @@ from .._errors import error
 from .._tensor.tensor import Tensor
 from ._public import into, public
 from .matmul import bmm_op, check_operands, matmul_op
-from .reduction import check_tensor, sum_op
+from .reduction import accumulated, check_tensor, sum_op
 from .views import check_dim
 
 # Labels are numbers: 0 to 51 for letters (as in torch's sublist form), from 52 on the dimensions
@@ -250,6 +250,8 @@ def sum_of_products(operands: list[Tensor], inputs: list[Labels], output: Labels
     for place, (y, b) in enumerate(parts[1:], start=1):
         keep = set(output).union(*(labels for _, labels in parts[place + 1 :]))
         x, a = _contracted(x, a, y, b, keep)
+    if len(parts) == 1 and len(a) > len(output):
+        x = accumulated(x, None)  # a plain sum: integers in int64, as in torch
     x, a = _summed(x, a, set(output))
     return _ordered(x, a, output)
 

@@ -12,6 +12,12 @@ from .._tensor.tensor import Tensor
 from ._public import export, inplace_binary, inplace_form, inplace_unary, into, method
 
 Formula = Callable[..., Any]
+# Functions of one tensor whose in-place form torch has as a method only.
+ONLY_METHODS = frozenset(
+    ("sign", "sgn", "erfinv", "lgamma", "digamma", "logical_not", "bitwise_not")
+)
+# Functions of two tensors whose in-place form torch has as a function too.
+ALSO_FUNCTIONS = frozenset(("gcd", "lcm", "xlogy"))
 _NUMBERS = (bool, int, float, complex)
 
 
@@ -141,12 +147,14 @@ def public_unary(
         if not isinstance(input, Tensor):
             require_tensor(name, "input", input)
         result: Tensor = entry(input)
-        return result if out is None else into(name, result, out)  # type: ignore[no-any-return]
+        return result if out is None else into(name, result, out)
 
     def as_method(self: Tensor) -> Tensor:
         return entry(self)  # type: ignore[no-any-return]
 
-    _describe(function, name, f"{doc}\n\nArgs:\n    input: A tensor.\n    out: Receives the result.")
+    _describe(
+        function, name, f"{doc}\n\nArgs:\n    input: A tensor.\n    out: Receives the result."
+    )
     _describe(as_method, name, doc)
     op.public = op.public or function
     writing = inplace_unary(op, as_method, name) if inplace else None
@@ -155,7 +163,8 @@ def public_unary(
         if methods:
             method(each, as_method)
         if writing is not None and namespace == "":
-            export(each + "_", writing)
+            if each not in ONLY_METHODS:
+                export(each + "_", writing)
             method(each + "_", writing)
     return function
 
@@ -200,7 +209,7 @@ def public_binary(
         if not isinstance(other, Tensor):
             (require_tensor if tensors_only else require_operand)(name, second, other)
         result: Tensor = entry(input, other)
-        return result if out is None else into(name, result, out)  # type: ignore[no-any-return]
+        return result if out is None else into(name, result, out)
 
     def as_method(self: Tensor, other: Any) -> Tensor:
         if not isinstance(other, Tensor):
@@ -221,6 +230,8 @@ def public_binary(
             method(each, as_method)
         if writing is not None:
             method(each + "_", writing)
+            if each in ALSO_FUNCTIONS:
+                export(each + "_", writing)
     return exposed
 
 

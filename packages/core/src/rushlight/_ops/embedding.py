@@ -54,7 +54,7 @@ def _(g: Tensor, indices: Tensor, *, num_embeddings: int, **settings: Any) -> Sp
 @embedding_op.decomposition
 def _(weight: Tensor, indices: Tensor, **settings: Any) -> Tensor:
     rows = weight.index_select(0, indices.reshape(-1))
-    return rows.reshape(*indices.shape, weight.shape[1])  # type: ignore[no-any-return]
+    return rows.reshape(*indices.shape, weight.shape[1])
 
 
 @embedding_backward_op.decomposition
@@ -70,7 +70,7 @@ def _(
         rows = rows / counts.index_select(0, where).unsqueeze(1)
     if padding_idx is not None and padding_idx >= 0:
         rows = rows.masked_fill((where == padding_idx).unsqueeze(1), 0)
-    return g.new_zeros((num_embeddings, g.shape[-1])).index_add(0, where, rows)  # type: ignore[no-any-return]
+    return g.new_zeros((num_embeddings, g.shape[-1])).index_add(0, where, rows)
 
 
 @embedding_op.vjp

@@ -9,13 +9,12 @@ import numpy as np
 
 from .. import _dispatch
 from .._config import settings
-
 from .._dtypes import Category, DType, from_numpy_dtype
 from .._errors import error
 from .._layout import contiguous_format, preserve_format, strided
 from .._modes import GRAD, NO_GRAD, STATE
-from .._operator import operator, operators
-from .._tensor.construction import from_host, placed, tensor
+from .._operator import operator
+from .._tensor.construction import placed
 from .._tensor.tensor import PLAIN, Tensor, contiguous_strides, fresh, meta_tensor, over, strides_of
 from ..backend import Kind, kind_of
 from ._batching import batch_size
@@ -125,7 +124,9 @@ def _integer(value: Any, dtype: DType) -> int:
         raise _too_large(value, dtype)
     bits = 8 * dtype.itemsize
     number = int(value)
-    low, high = (-(1 << (bits - 1)), 1 << (bits - 1)) if dtype.is_signed else (-(1 << bits), 1 << bits)
+    low, high = (
+        (-(1 << (bits - 1)), 1 << (bits - 1)) if dtype.is_signed else (-(1 << bits), 1 << bits)
+    )
     if not low <= number < high:
         raise _too_large(value, dtype)
     # A negative number in an unsigned dtype counts down from the top, as in C.
@@ -447,7 +448,7 @@ def empty_permuted(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """A dense tensor whose dimensions lie in memory in the order `physical_layout`, outermost first.
+    """A dense tensor with its dimensions in memory as `physical_layout` says, outermost first.
 
     Raises:
         RuntimeError: `physical_layout` does not name every dimension once.
@@ -472,7 +473,9 @@ def empty_permuted(
                 f"{d} at index {place}).  NB: negative dims not currently supported",
             )
         if d in order[:place]:
-            raise error(RuntimeError, "empty_permuted", "Duplicate dim not allowed", given=f"{order}")
+            raise error(
+                RuntimeError, "empty_permuted", "Duplicate dim not allowed", given=f"{order}"
+            )
     steps = [0] * len(sizes)
     step = 1
     for d in reversed(order):
@@ -529,7 +532,7 @@ def filled_like(
         return filled(size, value, kind)
     made = unfilled(size, strides, kind)
     if not kind.is_meta:
-        kind.runtime.copy(_dispatch.native_of(made), kind.scalar(fitting(value, kind.dtype)))
+        kind.runtime.copy(native_of(made), kind.scalar(fitting(value, kind.dtype)))
     return made
 
 
@@ -669,247 +672,3 @@ def new_empty_strided(
     return empty_strided(
         size, stride, dtype=kind.dtype, device=kind.device, requires_grad=requires_grad
     )
-
-
-@public(function=False)
-def new_tensor(
-    self: Tensor,
-    data: Any,
-    *,
-    dtype: DType | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    layout: Any = strided,
-    pin_memory: bool = False,
-) -> Tensor:
-    """`rushlight.tensor` of data, with this tensor's dtype and device."""
-    kind = kind_like(self, dtype, device)
-    return tensor(data, dtype=kind.dtype, device=kind.device, requires_grad=requires_grad)
-
-
-# -- memory of others -----------------------------------------------------------------------
-
-
-@public(methods=False)
-def asarray(
-    obj: Any,
-    *,
-    dtype: DType | None = None,
-    device: Any = None,
-    copy: bool | None = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """A tensor of a tensor, an array, a buffer, a number or nested sequences.
-
-    Args:
-        obj: The data.
-        dtype: Another dtype.
-        device: Another device.
-        copy: True always copies, False never, None where it must.
-        requires_grad: Starts recording on the tensor.
-    Raises:
-        ValueError: `copy=False`, and the data can't be used as they are.
-    Example:
-        >>> rushlight.asarray([1, 2])
-        tensor([1, 2])
-    """
-    if isinstance(obj, Tensor):
-        made = _as_asked(obj, dtype, device, copy)
-        if not requires_grad and made.requires_grad:
-            made = made.detach()
-        return made.requires_grad_(True) if requires_grad and made.is_leaf else made
-    shared: Any = None
-    if isinstance(obj, np.ndarray):
-        shared = obj
-    elif hasattr(obj, "__dlpack__"):
-        shared = np.from_dlpack(obj)
-    elif isinstance(obj, (bytes, bytearray, memoryview)) or hasattr(obj, "__buffer__"):
-        shared = np.frombuffer(obj, np.float32 if dtype is None else dtype.numpy)
-    if shared is None:
-        if copy is False:
-            raise error(
-                ValueError, "asarray", "can't alias arbitrary sequence into a tensor",
-                given=type(obj).__name__, fix="leave copy= out",
-            )  # fmt: skip
-        return finished(tensor(obj, dtype=dtype, device=device), requires_grad)
-    made = _as_asked(from_host(shared, placed(None), copy=False), dtype, device, copy)
-    return finished(made, requires_grad)
-
-
-def _as_asked(x: Tensor, dtype: DType | None, device: Any, copy: bool | None) -> Tensor:
-    kind = kind_like(x, dtype, device)
-    if kind is not x._k:
-        if copy is False:
-            raise error(
-                ValueError, "asarray", f"can't alias {x.dtype} on {x.device} as {kind.dtype} on "
-                f"{kind.device}", fix="leave copy= out",
-            )  # fmt: skip
-        return operators["to_kind"].function(x, kind)  # type: ignore[no-any-return]
-    return operators["clone"](x) if copy else x
-
-
-@public(methods=False)
-def frombuffer(
-    buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0, requires_grad: bool = False
-) -> Tensor:
-    """A 1-d tensor over the memory of an object with the buffer protocol, without a copy.
-
-    Args:
-        buffer: The object.
-        dtype: How to read the bytes.
-        count: Number of elements, -1 for all.
-        offset: Bytes to skip.
-        requires_grad: Starts recording on the tensor.
-    Raises:
-        ValueError: The buffer is too small.
-    Example:
-        >>> rushlight.frombuffer(bytearray([1, 2, 3]), dtype=rushlight.uint8)
-        tensor([1, 2, 3], dtype=rushlight.uint8)
-    """
-    size = memoryview(buffer).nbytes
-    if size == 0 or count == 0:
-        raise error(
-            ValueError, "frombuffer", f"both buffer length ({size}) and count ({count}) must not "
-            "be 0",
-        )  # fmt: skip
-    if not 0 <= offset < size:
-        raise error(
-            ValueError, "frombuffer", f"offset ({offset} bytes) must be non-negative and no "
-            f"greater than buffer length ({size} bytes) minus 1",
-        )  # fmt: skip
-    left = size - offset
-    if count < 0 and left % dtype.itemsize:
-        raise error(
-            ValueError, "frombuffer", f"buffer length ({left} bytes) after offset ({offset} bytes) "
-            f"must be a multiple of element size ({dtype.itemsize})",
-        )  # fmt: skip
-    if count > 0 and count * dtype.itemsize > left:
-        raise error(
-            ValueError, "frombuffer", f"requested buffer length ({count} * {dtype.itemsize} bytes) "
-            f"after offset ({offset} bytes) must not be greater than actual buffer length ({size} "
-            "bytes)",
-        )  # fmt: skip
-    array = np.frombuffer(buffer, dtype.numpy, count, offset)
-    return finished(from_host(array, placed("cpu"), copy=False), requires_grad)
-
-
-# -- filling in place -----------------------------------------------------------------------
-
-
-def _filled_in_place(who: str, x: Tensor, value: Any) -> Tensor:
-    if isinstance(value, Tensor):
-        if value.ndim:
-            raise error(
-                RuntimeError,
-                who,
-                "fill_ only supports 0-dimension value tensor but got tensor with "
-                f"{value.ndim} dimensions.",
-            )
-        return _dispatch.write(x, value)
-    kind = x._k
-    value = fitting(value, kind.dtype)
-    if x.__class__ in PLAIN and not kind.is_meta:
-        state = STATE.get()
-        if state is NO_GRAD or (state is GRAD and not x._req and x._view is None):
-            _dispatch.check_writable(x)
-            native = x._a
-            kind.runtime.copy(_dispatch.native_of(x) if native is None else native, kind.scalar(value))
-            storage = x._storage
-            if storage is None:
-                storage = _dispatch.storage_of(x)
-            storage.version += 1
-            return x
-    return _dispatch.write(x, filled((), value, kind))
-
-
-@public(function=True)
-def fill_(input: Tensor, value: Any) -> Tensor:
-    """Writes one value into every element.
-
-    Raises:
-        RuntimeError: `value` is a tensor with dimensions, or the dtype can't hold it.
-    Example:
-        >>> rushlight.zeros(2).fill_(3)
-        tensor([3., 3.])
-    """
-    return _filled_in_place("fill_", input, value)
-
-
-@public(function=True)
-def zero_(input: Tensor) -> Tensor:
-    """Writes zero into every element.
-
-    Example:
-        >>> rushlight.ones(2).zero_()
-        tensor([0., 0.])
-    """
-    return _filled_in_place("zero_", input, 0)
-
-
-@public(function=False)
-def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
-    """Writes the values of another tensor, broadcast and converted, into this one.
-
-    Raises:
-        RuntimeError: The shapes do not fit.
-    Example:
-        >>> rushlight.zeros(2, 2).copy_(rushlight.tensor([1, 2]))
-        tensor([[1., 2.],
-                [1., 2.]])
-    """
-    if not isinstance(src, Tensor):
-        raise error(TypeError, "copy_", f"argument 'other' must be Tensor, not {type(src).__name__}")
-    shape, given = shape_of(self), shape_of(src)
-    if shape != given:
-        lead = len(shape) - len(given)
-        for place, n in enumerate(given):
-            wanted = shape[place + lead] if lead >= 0 else None
-            if wanted is None or n not in (1, wanted):
-                raise error(
-                    RuntimeError,
-                    "copy_",
-                    f"The size of tensor a ({wanted}) must match the size of tensor b ({n}) at "
-                    f"non-singleton dimension {place + lead}",
-                    given=f"x of shape {tuple(shape)}, src of shape {tuple(given)}",
-                )
-    return _dispatch.write(self, src)
-
-
-fill_op = operator("fill(Tensor x, Tensor value) -> Tensor")
-
-
-@fill_op.decomposition
-def _(x: Tensor, value: Tensor) -> Tensor:
-    value = operators["to_kind"].function(value, x._k)
-    return operators["expand"](value, size=tuple(x.shape)).clone()  # type: ignore[no-any-return]
-
-
-# The old values do not matter, which is a gradient of zero rather than none.
-fill_op.vjp(
-    x=lambda g, x_shape: operators["full"].function(x_shape, 0, dtype=g.dtype, device=g.device),
-    value=lambda g: g.sum(),
-)
-
-
-@public(methods=False)
-def fill(input: Tensor, value: Any) -> Tensor:
-    """A tensor of one value with the shape and kind of another.
-
-    Example:
-        >>> rushlight.fill(rushlight.tensor([1, 2]), 5)
-        tensor([5, 5])
-    """
-    if not isinstance(value, Tensor):
-        if not input.requires_grad and not STATE.get().interpreters:
-            return filled_like(input, value, None, None)
-        value = filled((), value, input._k)
-    elif value.ndim:
-        raise error(
-            RuntimeError,
-            "fill",
-            f"fill only supports 0-dimension value tensor but got tensor with {value.ndim} "
-            "dimensions",
-        )
-    return fill_op(input, value)  # type: ignore[no-any-return]
-
-

@@ -12,7 +12,7 @@ from typing import Any
 
 from .._dispatch import Spec
 from .._dtypes import int32, int64
-from .._errors import error
+from .._errors import LinAlgError, error
 from .._operator import operator, operators
 from .._tensor.tensor import Tensor
 from ._matrices import (
@@ -28,12 +28,12 @@ from ._matrices import (
     diagonal,
     diagonal_matrix,
     hermitian_part,
+    holds_anywhere,
     identity,
     over_batches,
     real,
-    transposed,
 )
-from ._public import method, public
+from ._public import public
 from ._results import result_type_named
 from .creation import cast_op, full
 
@@ -60,7 +60,9 @@ ldl_solve_op = operator(
 )
 
 
-def _solve_triangular(a: Tensor, b: Tensor, *, upper: bool, left: bool = True, unit: bool = False) -> Tensor:
+def _solve_triangular(
+    a: Tensor, b: Tensor, *, upper: bool, left: bool = True, unit: bool = False
+) -> Tensor:
     """`linalg_solve_triangular`, which is defined in a later family."""
     solve = operators["linalg_solve_triangular"]
     return solve(a, b, upper=upper, left=left, unitriangular=unit)  # type: ignore[no-any-return]
@@ -450,9 +452,7 @@ def _ldl(who: str, A: Tensor, hermitian: bool, check_errors: bool) -> Any:
     check_square(who, A)
     check_inexact(who, A)
     found = ldl_factor_op(A, hermitian=bool(hermitian))
-    if check_errors and bool((found[2] != 0).any()):
-        from .._errors import LinAlgError
-
+    if check_errors and holds_anywhere(found[2] != 0):
         raise error(
             LinAlgError,
             who,
@@ -498,14 +498,12 @@ def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False)
             f"{list(pivots.shape)} instead",
         )
     if pivots.dtype.is_inexact or pivots.dtype.name == "bool":
-        raise error(
-            RuntimeError, who, f"Expected pivots to be integers. Got {pivots.dtype.name}"
-        )
+        raise error(RuntimeError, who, f"Expected pivots to be integers. Got {pivots.dtype.name}")
     LD, B = broadcast_batches(who, LD, B)
     return ldl_solve_op(LD, pivots.expand(*LD.shape[:-1]), B, hermitian=bool(hermitian))  # type: ignore[no-any-return]
 
 
 __all__ = [
-    "cholesky_op", "geqrf_op", "lower_factor", "lu_factor_op", "method", "permutation_matrix",
-    "qr_op", "transposed", "upper_factor", "zero_pivots",
+    "cholesky_op", "geqrf_op", "lower_factor", "lu_factor_op", "permutation_matrix", "qr_op",
+    "upper_factor", "zero_pivots",
 ]  # fmt: skip

@@ -21,9 +21,7 @@ from ._public import public
 from .creation import cast_op, full
 from .views import check_dim, check_dims
 
-c2c_op = operator(
-    'fft_c2c(Tensor x, *, int[] dim, str norm="backward", bool forward) -> Tensor'
-)
+c2c_op = operator('fft_c2c(Tensor x, *, int[] dim, str norm="backward", bool forward) -> Tensor')
 r2c_op = operator(
     'fft_r2c(Tensor x, *, int[] dim, str norm="backward", bool onesided=True) -> Tensor'
 )
@@ -141,9 +139,7 @@ def _norm(who: str, norm: str | None) -> str:
     return norm
 
 
-def _sizes(
-    who: str, x: Tensor, s: Any, dim: Any
-) -> tuple[tuple[int, ...], list[int | None]]:
+def _sizes(who: str, x: Tensor, s: Any, dim: Any) -> tuple[tuple[int, ...], list[int | None]]:
     """Dimensions to transform, and for each its new size or None."""
     if isinstance(s, int):
         s = (s,)
@@ -158,6 +154,10 @@ def _sizes(
     if dim is None:
         dims = tuple(range(x.ndim)) if s is None else tuple(range(x.ndim - len(s), x.ndim))
     else:
+        if x.ndim == 0 and tuple(dim):
+            raise error(
+                IndexError, who, f"Dimension specified as {dim[0]} but tensor has no dimensions"
+            )
         if s is not None and len(s) != len(tuple(dim)):
             raise error(
                 RuntimeError,
@@ -234,9 +234,7 @@ def _one_dim(who: str, x: Any, dim: Any) -> tuple[int, ...]:
     if not isinstance(x, Tensor):
         raise error(TypeError, who, f"argument 'input' must be Tensor, not {type(x).__name__}")
     if x.ndim == 0:
-        raise error(
-            IndexError, who, f"Dimension specified as {dim} but tensor has no dimensions"
-        )
+        raise error(IndexError, who, f"Dimension specified as {dim} but tensor has no dimensions")
     return (check_dim(who, dim, x.ndim),)
 
 
@@ -300,9 +298,7 @@ def _define(stem: str, transform: Any, doc: str) -> None:
     def one(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
         return transform(who, input, _one_size(n), _one_dim(who, input, dim), norm)  # type: ignore[no-any-return]
 
-    def two(
-        input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None
-    ) -> Tensor:
+    def two(input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> Tensor:
         return transform(who + "2", input, s, dim, norm)  # type: ignore[no-any-return]
 
     def several(input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None) -> Tensor:

@@ -131,9 +131,11 @@ def _edges(
     steps = operators["arange"](
         start=0, step=1, length=bins + 1, dtype=float64, device=column.device
     )
-    exact = low + steps * ((high - low) / bins)
-    # The last edge is the bound itself, which rounding might miss.
-    return exact.clamp(max=high).to(column.dtype)  # type: ignore[no-any-return]
+    step = (high - low) / bins
+    # From both ends, so that the last edge is the bound itself.
+    behind = (steps >= (bins + 1) // 2).to(float64)
+    exact = (low + steps * step) * (1 - behind) + (high - (bins - steps) * step) * behind
+    return exact.to(column.dtype)  # type: ignore[no-any-return]
 
 
 def _cells(column: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,15 +6,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import _dispatch
-from .._dispatch import Spec, native_of, wrapped
-
+from .._dispatch import Spec, wrapped
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
 from .._operator import operator, operators, result_type
-from .._tensor.tensor import PLAIN, Tensor, refreshed
+from .._tensor.tensor import (
+    PLAIN,
+    Tensor,
+    contiguous_strides,
+    dense,
+    native_of,
+    refreshed,
+    storage_of,
+    strides_of,
+)
 from ._batching import batch_size, front, front_or_expanded
 from ._geometry import check_dim, shape_of
-from ._public import export, public
+from ._public import export, into, public
 from .views import reshape, slice_op, unsqueeze_op
 
 cat_op = operator("cat(Tensor[] xs, *, int dim) -> Tensor")
@@ -131,8 +139,20 @@ def _is_legacy_empty(x: Tensor) -> bool:
     return len(shape) == 1 and shape[0] == 0
 
 
-@public(out=True, methods=False, op=cat_op)
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+def _check_no_overlap(who: str, xs: Sequence[Tensor], out: Any) -> None:
+    """Raises if the result would be written over an operand."""
+    if isinstance(out, Tensor) and any(storage_of(x) is storage_of(out) for x in xs):
+        raise error(
+            RuntimeError,
+            who,
+            "unsupported operation: some elements of the input tensor and the written-to tensor "
+            "refer to a single memory location",
+            fix="clone() the tensor before performing the operation",
+        )
+
+
+@public(methods=False, op=cat_op)
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors one after the other along a dimension.
 
     Args:
@@ -145,6 +165,10 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         >>> rushlight.cat((rushlight.tensor([1, 2]), rushlight.tensor([3])))
         tensor([1, 2, 3])
     """
+    if out is not None:
+        made = cat(tensors, dim)
+        _check_no_overlap("cat", tensors, out)
+        return into("cat", made, out)  # type: ignore[no-any-return]
     xs = _sequence("cat", tensors)
     ndim = None
     for place, x in enumerate(xs):
@@ -168,6 +192,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return cat_op(*xs, dim=place)  # type: ignore[no-any-return]
 
 
+cat.accepts_out = True  # type: ignore[attr-defined]
 export("concat", cat)
 export("concatenate", cat)
 
@@ -203,9 +228,14 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
                 f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and "
                 f"{list(shape_of(x))} at entry {number}",
             )
-    rows = [unsqueeze_op.entry(x, dim=place) for x in xs]
-    fast = _joined(rows, place)
-    return cat_op(*_one_dtype(rows), dim=place) if fast is None else fast
+    made = _joined(xs, place) if place < len(shape) else None
+    if made is not None and dense(shape_of(made), strides_of(made)):
+        # Joined along a dimension that exists, and that dimension cut in two.
+        made._shape = (*shape[:place], len(xs), *shape[place:])
+        made._strides, made._a = contiguous_strides(made._shape), None
+        return made
+    rows = _one_dtype([unsqueeze_op.entry(x, dim=place) for x in xs])
+    return cat_op(*rows, dim=place)  # type: ignore[no-any-return]
 
 
 stack_op.function = stack
@@ -349,7 +379,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
             raise error(
                 RuntimeError,
                 "block_diag",
-                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {number} "
+                f"block_diag: Input tensors must have 2 or fewer dimensions. Input {number} "
                 f"has {x.ndim} dimensions",
             )
     blocks = _one_dtype([_grown("atleast_2d", x) for x in given])
@@ -412,6 +442,7 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     import numpy as np
 
     from .._tensor.construction import from_host
+    from .factories import unfilled
 
     if input.ndim != 1:
         raise error(
@@ -420,12 +451,10 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     if r < 0:
         raise error(RuntimeError, "combinations", f"Expect a non-negative number, but got {r}")
     if r == 0:
-        return input.new_empty((0,))
+        return unfilled((0,), None, input._k)
     choose: Callable[..., Any] = (
         itertools.combinations_with_replacement if with_replacement else itertools.combinations
     )
     rows = np.array(list(choose(range(input.shape[0]), r)), np.int64).reshape(-1, r)
     places = from_host(rows.reshape(-1), input.device, copy=False)
     return reshape(operators["index_select"](input, places, dim=0), rows.shape)
-
-

@@ -9,7 +9,7 @@ from .._dispatch import Spec
 from .._errors import error
 from .._operator import operator, operators
 from .._tensor.tensor import Tensor
-from ._public import public
+from ._public import export, public
 from .creation import cast_op
 from .reduction import check_tensor, dims_or_all, reduced_shape, restored, sum_op
 
@@ -62,6 +62,9 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
         raise error(TypeError, "logsumexp", "argument 'dim' must be tuple of ints, not NoneType")
     dims = dims_or_all("logsumexp", dim, input.ndim)
     return logsumexp_op(_as_float(input), dim=dims, keepdim=bool(keepdim))  # type: ignore[no-any-return]
+
+
+export("logsumexp", logsumexp, "special")
 
 
 def _as_float(x: Tensor) -> Tensor:

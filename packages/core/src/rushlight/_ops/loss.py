@@ -110,7 +110,7 @@ def _per_target(
     if weight is None:
         return kept.to(like.dtype)
     weights = weight.to(like.dtype).index_select(0, safe.reshape(-1)).reshape(tuple(target.shape))
-    return weights.masked_fill(~kept, 0)  # type: ignore[no-any-return]
+    return weights.masked_fill(~kept, 0)
 
 
 @nll_loss_op.decomposition
@@ -146,7 +146,7 @@ def _(
 def _scattered(values: Tensor, classes: Tensor, shape: Any) -> Tensor:
     """Zeros of a shape with `values` at the classes, along dimension 1."""
     zeros = values.new_zeros(tuple(shape))
-    return zeros.scatter_add(1, classes.unsqueeze(1), values.unsqueeze(1))  # type: ignore[no-any-return]
+    return zeros.scatter_add(1, classes.unsqueeze(1), values.unsqueeze(1))
 
 
 @nll_loss_op.vjp
@@ -187,7 +187,7 @@ def _(
     slope = (slope * counts).unsqueeze(1)
     soft = (_wide(x) - lse.unsqueeze(1)).exp()
     found = soft * slope - _scattered(slope.squeeze(1), safe, x.shape)
-    return found.to(x.dtype)  # type: ignore[no-any-return]
+    return found.to(x.dtype)
 
 
 @cross_entropy_op.vjp

@@ -14,7 +14,7 @@ from .._dtypes import DType, bool_, int64, uint8
 from .._errors import error
 from .._operator import operators
 from .._tensor.tensor import Tensor
-from ._matrices import choose, real
+from ._matrices import choose, holds_anywhere, real
 from ._public import PUBLIC, public
 from .creation import cast_op, full
 from .reduction import reduced_shape
@@ -204,7 +204,8 @@ def argmax(
 ) -> Tensor:
     """Where the largest element is that the mask admits; see `masked.sum`."""
     x = _in(input, dtype)
-    return _filled("masked.argmax", x, mask, _lowest(x)).argmax(dim, bool(keepdim))
+    found = _filled("masked.argmax", x, mask, _lowest(x)).argmax(dim, bool(keepdim))
+    return _in(found, x.dtype)  # torch's too is of the input's dtype
 
 
 @_public
@@ -218,7 +219,8 @@ def argmin(
 ) -> Tensor:
     """Where the smallest element is that the mask admits; see `masked.sum`."""
     x = _in(input, dtype)
-    return _filled("masked.argmin", x, mask, _highest(x)).argmin(dim, bool(keepdim))
+    found = _filled("masked.argmin", x, mask, _highest(x)).argmin(dim, bool(keepdim))
+    return _in(found, x.dtype)  # torch's too is of the input's dtype
 
 
 @_public
@@ -266,7 +268,7 @@ def median(
     if not x.dtype.is_floating_point:
         x = cast_op(x, dtype=settings.default_dtype)
     filled = _filled(who, x, mask, math.nan)
-    if mask is not None and x.isnan().any():
+    if mask is not None and holds_anywhere(x.isnan()):
         raise error(
             ValueError, who, "masked median expects no NaN in the elements that are not masked out"
         )
@@ -315,7 +317,8 @@ def _variance(
     apart = _filled(who, x - total / count, mask, 0)
     squares = apart * apart if not apart.dtype.is_complex else real(apart * apart.conj())
     spread = operators["sum"](squares, dim=dims, keepdim=True)
-    return _squeezed(spread / (count - correction).clamp(min=0), dims, keepdim)
+    found = _squeezed(spread / (count - correction).clamp(min=0), dims, keepdim)
+    return _in(found, x.dtype)
 
 
 @_public
@@ -371,7 +374,8 @@ def logsumexp(
     """log of the sum of exp of the elements that the mask admits; see `masked.sum`."""
     dims = _dims("masked.logsumexp", dim, input.ndim)
     x = _in(input, dtype)
-    return _filled("masked.logsumexp", x, mask, _lowest(x)).logsumexp(dims, keepdim=bool(keepdim))
+    filled = _filled("masked.logsumexp", x, mask, _lowest(x))
+    return _in(filled.logsumexp(dims, keepdim=bool(keepdim)), x.dtype)
 
 
 @_public
@@ -398,7 +402,8 @@ def cumsum(
 ) -> Tensor:
     """Running sums in which masked-out elements count as 0."""
     place = check_dim("masked.cumsum", dim, input.ndim)
-    return _filled("masked.cumsum", _in(input, dtype), mask, 0).cumsum(place)
+    x = _in(input, dtype)
+    return _in(_filled("masked.cumsum", x, mask, 0).cumsum(place), x.dtype)
 
 
 @_public
@@ -407,7 +412,8 @@ def cumprod(
 ) -> Tensor:
     """Running products in which masked-out elements count as 1."""
     place = check_dim("masked.cumprod", dim, input.ndim)
-    return _filled("masked.cumprod", _in(input, dtype), mask, 1).cumprod(place)
+    x = _in(input, dtype)
+    return _in(_filled("masked.cumprod", x, mask, 1).cumprod(place), x.dtype)
 
 
 def _softened(who: str, name: str, x: Tensor, dim: int, mask: Tensor | None, fill: Any) -> Tensor:
@@ -453,7 +459,16 @@ def normalize(
     dtype: DType | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """The elements that the mask admits, divided by their norm (at least `eps`); the others get 0."""
+    """The elements that the mask admits, divided by their norm; the others get 0.
+
+    Args:
+        input: Tensor.
+        ord: Order of the norm.
+        dim: The dimension along which it is taken.
+        eps: Least divisor.
+        dtype: Converts to this dtype first.
+        mask: True where an element counts; broadcasts to the input.
+    """
     who = "masked.normalize"
     place = check_dim(who, dim, input.ndim)
     x = _in(input, dtype)

@@ -8,11 +8,11 @@ from .. import _dispatch
 from .._dispatch import Spec, explained, native_of
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
-from .._node import NO_ATTRIBUTES
+from .._node import NO_ATTRIBUTES, Node, next_sequence_number
 from .._operator import Operator, broadcast_shapes, operator, operators
 from .._tensor.tensor import PLAIN, Tensor, fresh, refreshed
 from ._batching import batch_size, front, front_or_expanded
-from ._public import into, method, public
+from ._public import export, into, method, public
 from .reduction import sum_op
 from .views import permute_op
 
@@ -213,6 +213,21 @@ def _with_batch(x: Tensor, bdim: int | None, batch: int) -> Tensor:
     return x if missing <= 0 else x.reshape(x.shape[0], *([1] * missing), *x.shape[1:])
 
 
+def hang_node(op: Operator, out: Tensor, attributes: dict[str, Any] = NO_ATTRIBUTES) -> Node:
+    """A node for a fresh result, still without edges and saved values."""
+    node = _new(Node)
+    node.sequence = next_sequence_number()
+    node.op = op
+    node.attributes = attributes
+    node.kind = out._k
+    node.extra = None
+    node.shape = out._shape = out._a.shape
+    out._node = node
+    out._req = True
+    return node
+
+
+_new = object.__new__
 _MATMUL = matmul_op.index
 _GENERIC = matmul_op.entry
 
@@ -237,13 +252,16 @@ def _entry(x: Any, y: Any) -> Any:
                 if result.__class__ is not kind.array:
                     result = kind.runtime.wrap(result, kind.dtype)
                 out = fresh(kind, result)
-                if state is GRAD:
-                    needs = (
-                        x._req if x._view is None else refreshed(x),
-                        y._req if y._view is None else refreshed(y),
-                    )
-                    if needs[0] or needs[1]:
-                        return _dispatch.record(matmul_op, (x, y), NO_ATTRIBUTES, out, needs)
+                if state is GRAD and kind.dtype.is_inexact:
+                    needs_x = x._req if x._view is None else refreshed(x)
+                    needs_y = y._req if y._view is None else refreshed(y)
+                    if needs_x or needs_y:
+                        node = hang_node(matmul_op, out)
+                        node.edges = (
+                            (x._node or x) if needs_x else None,
+                            (y._node or y) if needs_y else None,
+                        )
+                        matmul_op.keepers_two[needs_x + 2 * needs_y](node, x, y, out)
                 return out
     if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
         if hasattr(type(y), "__rmatmul__") and not isinstance(y, Tensor):
@@ -286,6 +304,7 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
 
 
 public(op=matmul_op)(matmul)
+export("matmul", matmul, "linalg")
 method("__matmul__", _entry)
 method("__rmatmul__", lambda self, other: _entry(other, self))
 
@@ -454,6 +473,8 @@ def _numbers(x: Tensor, *values: Any) -> tuple[Any, ...]:
     """Factors for a product of some dtype; those of integers lose their fraction, as in torch."""
     if x.dtype.is_inexact:
         return values
+    if x.dtype.name == "bool":
+        return tuple(bool(value) for value in values)
     return tuple(int(value) if isinstance(value, float) else value for value in values)
 
 
@@ -668,4 +689,55 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         >>> rushlight.ops.linear(rushlight.ones(2), rushlight.ones(3, 2))
         tensor([2., 2., 2.])
     """
-    return linear_op(input, weight, bias)  # type: ignore[no-any-return]
+    return linear_op.entry(input, weight, bias)  # type: ignore[no-any-return]
+
+
+_LINEAR = linear_op.index
+_GENERIC_LINEAR = linear_op.entry
+
+
+def _linear_entry(x: Any, weight: Any, bias: Any) -> Any:
+    """The usual case of `linear` straight to the kernel, as `_entry` does for products."""
+    if x.__class__ in PLAIN and weight.__class__ in PLAIN and x._k is weight._k:
+        kind = x._k
+        state = STATE.get()
+        kernel = kind.hot[_LINEAR]
+        if kernel is not None and (state is GRAD or state is NO_GRAD):
+            a, b, c = x._a, weight._a, None
+            if a is None:
+                a = native_of(x)
+            if b is None:
+                b = native_of(weight)
+            if bias is not None:
+                if bias.__class__ not in PLAIN or bias._k is not kind:
+                    return _GENERIC_LINEAR(x, weight, bias)
+                c = bias._a
+                if c is None:
+                    c = native_of(bias)
+            if a.ndim and b.ndim:
+                try:
+                    result = kernel(a, b, c)
+                except Exception as raised:
+                    inputs = (x, weight, bias)
+                    raise explained(linear_op, inputs, NO_ATTRIBUTES, raised) from raised
+                if result.__class__ is not kind.array:
+                    result = kind.runtime.wrap(result, kind.dtype)
+                out = fresh(kind, result)
+                if state is GRAD:
+                    needs = (
+                        x._req if x._view is None else refreshed(x),
+                        weight._req if weight._view is None else refreshed(weight),
+                        bias is not None and (bias._req if bias._view is None else refreshed(bias)),
+                    )
+                    if True in needs:
+                        inputs = (x, weight, bias)
+                        return _dispatch.record(linear_op, inputs, NO_ATTRIBUTES, out, needs)
+                return out
+    if STATE.get().autocast is None:
+        operands = (x, weight) if bias is None else (x, weight, bias)
+        if all(v.__class__ in PLAIN for v in operands):
+            check_operands("linear", *operands)
+    return _GENERIC_LINEAR(x, weight, bias)
+
+
+linear_op.entry = _linear_entry

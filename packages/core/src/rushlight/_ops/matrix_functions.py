@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._dispatch import Spec
-from .._dtypes import DType, int64
+from .._dtypes import bool_, int64
 from .._errors import error
 from .._operator import operator, operators
 from .._tensor.tensor import Tensor
 from ._matrices import (
     adjoint,
-    check_equation,
     check_inexact,
     check_matrix,
     check_same_dtype,
@@ -31,13 +30,12 @@ from ._matrices import (
     fresh_copy,
     identity,
     over_batches,
-    real,
 )
-from ._public import export, method, public
+from ._public import export, public
 from ._results import result_type_named
 from .creation import cast_op, full
 from .factorizations import lower_factor, lu_factor_op, permutation_matrix
-from .solving import inv, inv_ex, inv_op, spectral_tolerance, spectrum_size
+from .solving import inv, inv_ex, inv_op, is_kept, spectrum_size, tolerances
 from .spectra import svdvals_op
 
 det_op = operator("linalg_det(Tensor x) -> Tensor")
@@ -191,12 +189,18 @@ def _linalg_matrix_exp(A: Tensor) -> Tensor:
     return matrix_exp(A)
 
 
+def constant_of(x: Tensor, value: Tensor) -> Tensor:
+    """A value that does not depend on `x`, in its shape and in its history."""
+    none = full((), False, dtype=bool_, device=x.device)
+    return choose(none, x, value)  # type: ignore[no-any-return]
+
+
 def _power(who: str, A: Tensor, n: int) -> Tensor:
     check_square(who, A)
     if n < 0:
         A, n = inv(A), -n
     if n == 0:
-        return fresh_copy(identity(A.shape[-1], A).expand(*A.shape))
+        return constant_of(A, identity(A.shape[-1], A))
     result: Any = None
     while True:
         if n & 1:
@@ -329,7 +333,7 @@ def _reflected(vectors: Tensor, tau: Tensor, x: Tensor, *, adjoint_of: bool) -> 
 @householder_product_op.decomposition
 def _(reflectors: Tensor, tau: Tensor) -> Tensor:
     unit = identity(reflectors.shape[-2], reflectors, reflectors.shape[-1])
-    unit = fresh_copy(unit.expand(*reflectors.shape))
+    unit = constant_of(reflectors, unit)
     return _reflected(_reflectors(reflectors), tau, unit, adjoint_of=False)
 
 
@@ -438,9 +442,8 @@ def matrix_rank(
         atol, rtol = tol, 0.0
     if A.numel() == 0:
         return full(tuple(A.shape[:-2]), 0, dtype=int64, device=A.device)
-    size = spectrum_size(A, hermitian)
-    limit = spectral_tolerance(who, A, size, atol, rtol)
-    return (size > limit.unsqueeze(-1)).sum(-1)
+    limits = tolerances(who, A, atol, rtol)
+    return is_kept(spectrum_size(A, hermitian), *limits).sum(-1)
 
 
 @public(namespace="linalg", out=True, methods=False)
@@ -477,12 +480,13 @@ def _linalg_vander(x: Tensor, *, N: int | None = None) -> Tensor:
         x: Tensor of one or more dimensions.
         N: Number of powers, as many as elements by default.
     """
-    n = x.shape[-1] if N is None and x.ndim else N
-    if n is None or n <= 1:
+    x = x.unsqueeze(0) if x.ndim == 0 else x
+    n = x.shape[-1] if N is None else N
+    if n <= 1:
         raise error(RuntimeError, "linalg.vander", "N must be greater than 1.", given=f"N={n}")
     powers = x.unsqueeze(-1).expand(*x.shape, n - 1).cumprod(-1)
     ones = full((*x.shape, 1), 1, dtype=powers.dtype, device=x.device)
     return operators["cat"](ones, powers, dim=x.ndim)  # type: ignore[no-any-return]
 
 
-__all__ = ["DType", "det_op", "householder_product_op", "matrix_exp_op", "method", "real", "slogdet_op"]
+__all__ = ["det_op", "householder_product_op", "matrix_exp_op", "slogdet_op"]

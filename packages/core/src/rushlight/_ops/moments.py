@@ -7,14 +7,15 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import DType
 from .._errors import error
-from .._operator import operator, operators
+from .._operator import operator
 from .._tensor.tensor import Tensor
 from ._batching import over_dims
-from ._public import into, public
+from ._public import PUBLIC, into, public
 from .creation import cast_op
 from .reduction import (
     check_tensor,
     dims_or_all,
+    has_values,
     reduced_shape,
     restored,
     same_dtype,
@@ -324,7 +325,7 @@ def _checked_weights(who: str, name: str, weights: Tensor, count: int, whole: bo
         problem = f"expected {name} to have floating point dtype but got {weights.dtype.name}"
     elif weights.numel() != count:
         problem = f"expected {name} to have the same numel as there are observations in the input"
-    elif weights.numel() and not weights.is_meta and bool((weights < 0).any()):
+    elif weights.numel() and has_values(weights) and bool((weights < 0).any()):
         problem = f"{name} cannot be negative"
     if problem is not None:
         raise error(RuntimeError, who, problem, given=f"{name} of shape {tuple(weights.shape)}")
@@ -373,7 +374,7 @@ def cov(
         flat = aweights.reshape(-1)
         weights = flat if weights is None else weights * flat
     total: Any = count if weights is None else weights.sum()
-    if weights is not None and not weights.is_meta and count and float(total) == 0:
+    if weights is not None and has_values(weights) and count and float(total) == 0:
         raise error(RuntimeError, "cov", "weights sum to zero, so they do not normalize")
     if weights is None:
         average = x.sum(1, keepdim=True) / count
@@ -421,6 +422,6 @@ def corrcoef(input: Tensor) -> Tensor:
     c = c / deviation.unsqueeze(1) / deviation.unsqueeze(0)
     if not c.is_complex():
         return c.clamp(-1, 1)  # type: ignore[no-any-return]
-    return operators["complex"](c.real.clamp(-1, 1), c.imag.clamp(-1, 1))  # type: ignore[no-any-return]
+    return PUBLIC[""]["complex"](c.real.clamp(-1, 1), c.imag.clamp(-1, 1))  # type: ignore[no-any-return]
 
 

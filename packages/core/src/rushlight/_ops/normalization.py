@@ -102,9 +102,7 @@ def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Any) -
 
 def _row_gradient(gw: Tensor, hat: Tensor, rstd: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Gradient of hat = (x - mean) * rstd where both statistics follow x."""
-    return rstd * (  # type: ignore[no-any-return]
-        gw - gw.mean(dims, keepdim=True) - hat * (gw * hat).mean(dims, keepdim=True)
-    )
+    return rstd * (gw - gw.mean(dims, keepdim=True) - hat * (gw * hat).mean(dims, keepdim=True))
 
 
 def _count(x_shape: tuple[int, ...], stat: Tensor) -> int:
@@ -490,6 +488,8 @@ def _update(
     momentum: float,
     count: int,
 ) -> None:
+    if not count:
+        return  # nothing was seen
     with with_modes(grad=False):
         mean, variance = mean.detach(), variance.detach()
         if running_mean is not None:

@@ -7,7 +7,6 @@ from typing import Any
 from .._config import settings
 from .._dtypes import DType
 from .._errors import error
-from .._operator import operators
 from .._tensor.tensor import Tensor
 from ._public import PUBLIC, into, public
 from .creation import cast_op
@@ -100,5 +99,5 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     others = tuple(d for d in range(input.ndim) if d != place)
     length = vector_norm_op(input, ord=float(p), dim=others, keepdim=True)
     # The small summand keeps the quotient below the bound after rounding, as in torch.
-    scale = operators["where"](length > maxnorm, float(maxnorm) / (length + 1e-7), 1.0)
+    scale = (float(maxnorm) / (length + 1e-7)).masked_fill(length <= maxnorm, 1)
     return input * cast_op(scale, dtype=input.dtype)

@@ -231,7 +231,7 @@ def _(g: Tensor, indices: Tensor, *, input_size: Sizes) -> Tensor:
     count = prod(g.shape[2:])
     zeros = g.new_zeros((batch, channels, prod(input_size)))
     rows = indices.reshape(batch, channels, count), g.reshape(batch, channels, count)
-    return zeros.scatter_add(2, *rows).reshape(batch, channels, *input_size)  # type: ignore[no-any-return]
+    return zeros.scatter_add(2, *rows).reshape(batch, channels, *input_size)
 
 
 def _window(n: int, out: int) -> list[tuple[int, int]]:
@@ -305,7 +305,7 @@ def _(
             seen = seen.narrow(axis, 0, n)
     total = seen.sum(tuple(range(2 + spatial, 2 + 2 * spatial)))
     if divisor_override is not None:
-        return total / divisor_override  # type: ignore[no-any-return]
+        return total / divisor_override
     return total / _divisor(x, size, kernel_size, stride, padding, out, count_include_pad)  # type: ignore[no-any-return]
 
 
@@ -349,7 +349,7 @@ def _averaging(like: Tensor, n: int, out: int) -> Tensor:
 def _along(x: Tensor, dim: int, matrix: Tensor) -> Tensor:
     """Applies a matrix to the vectors along a dimension."""
     last = x.ndim - 1
-    return x.transpose(dim, last).matmul(matrix.transpose(0, 1)).transpose(dim, last)  # type: ignore[no-any-return]
+    return x.transpose(dim, last).matmul(matrix.transpose(0, 1)).transpose(dim, last)
 
 
 @adaptive_avg_pool_op.decomposition
@@ -373,7 +373,7 @@ def _at(x: Tensor, indices: Tensor) -> Tensor:
     """The elements (N, C, *) of planes at flat positions."""
     batch, channels = x.shape[:2]
     flat = x.reshape(batch, channels, prod(x.shape[2:]))
-    return flat.gather(2, indices.reshape(batch, channels, -1)).reshape(tuple(indices.shape))  # type: ignore[no-any-return]
+    return flat.gather(2, indices.reshape(batch, channels, -1)).reshape(tuple(indices.shape))
 
 
 def _with_positions(op: Operator) -> None:

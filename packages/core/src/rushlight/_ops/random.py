@@ -18,7 +18,7 @@ from ._public import into, method, public
 from ._results import exactly_into
 from .creation import cast_op, full
 from .draws import draw, draw_integers, draw_true, random_permutation_op, reserved
-from .reduction import check_tensor
+from .reduction import check_tensor, has_values
 from .views import sizes_of
 
 _HALF = math.sqrt(0.5)
@@ -372,7 +372,7 @@ def _check_std(who: str, std: Any) -> None:
     if isinstance(std, Tensor):
         if std.is_complex():
             raise error(RuntimeError, who, "normal expects standard deviation to be non-complex")
-        if std.numel() and not std.is_meta and bool((std < 0).any()):
+        if std.numel() and has_values(std) and bool((std < 0).any()):
             raise error(RuntimeError, who, "normal expects all elements of std >= 0.0")
     elif not std >= 0:
         raise error(RuntimeError, who, f"normal expects std >= 0.0, but found std {std}")
@@ -434,7 +434,7 @@ def _check_probabilities(who: str, p: Any) -> None:
             raise error(
                 NotImplementedError, who, f"probabilities must be floating, not {p.dtype.name}"
             )
-        if p.numel() and not p.is_meta and not bool(((p >= 0) & (p <= 1)).all()):
+        if p.numel() and has_values(p) and not bool(((p >= 0) & (p <= 1)).all()):
             raise error(RuntimeError, who, "Expected p_in >= 0 && p_in <= 1 to be true")
     elif not 0 <= p <= 1:
         raise error(RuntimeError, who, f"bernoulli_ expects p to be in [0, 1], but got p={p}")
@@ -456,8 +456,7 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None) -> Tensor:
     """
     check_tensor("bernoulli", input)
     chance = input if p is None else p
-    if not getattr(chance, "is_level_tensor", False):
-        _check_probabilities("bernoulli", chance)
+    _check_probabilities("bernoulli", chance)
     chance = chance.detach() if isinstance(chance, Tensor) else chance
     ones = draw_true("bernoulli", chance, tuple(input.shape), input.device, generator)
     return _attached(cast_op(ones, dtype=input.dtype), input)
@@ -665,8 +664,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
         >>> rushlight.empty(2).bernoulli_(1.0)
         tensor([1., 1.])
     """
-    if not getattr(p, "is_level_tensor", False):
-        _check_probabilities("bernoulli_", p)
+    _check_probabilities("bernoulli_", p)
     return _filled(self, draw_true("bernoulli_", p, tuple(self.shape), self.device, generator))
 
 
@@ -744,7 +742,7 @@ def _check_weights(x: Tensor, count: int, replacement: bool) -> None:
         problem = "cannot sample n_sample <= 0 samples"
     elif not replacement and count > x.shape[-1]:
         problem = "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
-    elif x.numel() and not x.is_meta:
+    elif x.numel() and has_values(x):
         if not bool(((x >= 0) & (x < math.inf)).all()):
             problem = "probability tensor contains either `inf`, `nan` or element < 0"
         elif bool((x.sum(-1) <= 0).any()):

@@ -86,7 +86,11 @@ def _ends(who: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[An
         what = f"unexpected keyword arguments {sorted(keywords)}" if keywords else "end is missing"
         raise error(TypeError, who, what)
     start, step = given.get("start", 0), given.get("step", 1)
-    return _number(who, "start", start), _number(who, "end", given["end"]), _number(who, "step", step)
+    return (
+        _number(who, "start", start),
+        _number(who, "end", given["end"]),
+        _number(who, "step", step),
+    )
 
 
 def _check_range(who: str, start: Any, end: Any, step: Any) -> None:
@@ -193,7 +197,9 @@ def _check_steps(who: str, steps: Any) -> int:
         raise error(TypeError, who, f"argument 'steps' must be int, not {type(steps).__name__}")
     count = int(steps.__index__())
     if count < 0:
-        raise error(RuntimeError, who, "number of steps must be non-negative", given=f"steps={count}")
+        raise error(
+            RuntimeError, who, "number of steps must be non-negative", given=f"steps={count}"
+        )
     return count
 
 
@@ -402,7 +408,7 @@ def triu_indices(
 
 
 @public(methods=False)
-def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:  # noqa: N803
+def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     """The matrix of the powers of a vector's elements.
 
     Args:
@@ -425,10 +431,11 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     ones = operators["new_full"](
         x, shape=(x.shape[0], min(columns, 1)), value=1, dtype=x.dtype, device=x.device
     )
-    factors = x.unsqueeze(-1).expand(x.shape[0], max(columns - 1, 0))
-    powers = operators["cat"](ones, operators["cumprod"](factors, dim=1), dim=1)
-    return powers if increasing else operators["flip"](powers, dims=(1,))
+    column = operators["unsqueeze"](x, dim=1)
+    factors = operators["expand"](column, size=(x.shape[0], max(columns - 1, 0)))
+    powers: Tensor = operators["cat"](ones, operators["cumprod"](factors, dim=1), dim=1)
+    return powers if increasing else operators["flip"](powers, dims=(1,))  # type: ignore[no-any-return]
 
 
 for _function in (arange, range, linspace, logspace, eye):
-    _function.accepts_out = True  # type: ignore[attr-defined]
+    setattr(_function, "accepts_out", True)  # noqa: B010

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from .._operator import operator, operators
 from .._tensor.construction import from_host
 from .._tensor.tensor import Tensor
 from ._batching import front
-from ._geometry import check_dim, check_dims, shape_of, sizes_of
+from ._geometry import check_dim, check_dims, named_sizes, shape_of, sizes_of
 from ._public import export, method, public
 from .joining import pad_op
 from .views import diagonal_op, expand_op, reshape, shifted, unfold_op, unsqueeze_op
@@ -54,9 +53,7 @@ def _two_dims(who: str, x: Tensor, dim1: int, dim2: int) -> tuple[int, int]:
     ndim = len(shape_of(x))
     a, b = check_dim(who, dim1, ndim), check_dim(who, dim2, ndim)
     if a == b:
-        raise error(
-            RuntimeError, who, f"diagonal dimensions cannot be identical {dim1}, {dim2}"
-        )
+        raise error(RuntimeError, who, f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     return a, b
 
 
@@ -114,7 +111,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     total = size * size
     x = pad_op(x, pad=(*none[:-1], (lead, total - lead - shape[-1] * (size + 1))), value=0)
     x = reshape(x, *shape[:-1], size, size)
-    order = [d for d in range(ndim - 2)]
+    order = list(range(ndim - 2))
     for place, d in sorted(((a, ndim - 2), (b, ndim - 1))):
         order.insert(place, d)
     return operators["permute"](x, dims=tuple(order))  # type: ignore[no-any-return]
@@ -191,7 +188,9 @@ def trace(input: Tensor) -> Tensor:
         tensor(5)
     """
     if input.ndim != 2:
-        raise error(RuntimeError, "trace", "expected a matrix", given=f"x of {input.ndim} dimensions")
+        raise error(
+            RuntimeError, "trace", "expected a matrix", given=f"x of {input.ndim} dimensions"
+        )
     return diagonal_op(input, offset=0, dim1=0, dim2=1).sum()  # type: ignore[no-any-return]
 
 
@@ -267,7 +266,7 @@ method("unfold", unfold)
 
 
 @public()
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     """A copy with the order along dimensions reversed.
 
     Raises:
@@ -277,7 +276,9 @@ def flip(input: Tensor, *dims: Any) -> Tensor:
         >>> rushlight.flip(rushlight.tensor([1, 2, 3]), (0,))
         tensor([3, 2, 1])
     """
-    return flip_op(input, dims=check_dims("flip", sizes_of(dims), len(shape_of(input))))  # type: ignore[no-any-return]
+    if dims is not None or not order:
+        order = named_sizes("flip", order, dims, "dims")
+    return flip_op(input, dims=check_dims("flip", sizes_of(order), len(shape_of(input))))  # type: ignore[no-any-return]
 
 
 def _flip_one(name: str, least: int, dim: int, which: str) -> None:
@@ -330,9 +331,11 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
             f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(places)}",
         )
     ndim = len(shape_of(input))
-    where = tuple([check_dim("roll", d, ndim) for d in places])
     if not ndim:
-        return operators["clone"](input)  # type: ignore[no-any-return]
+        raise error(
+            IndexError, "roll", f"Dimension specified as {places[0]} but tensor has no dimensions"
+        )
+    where = tuple([check_dim("roll", d, ndim) for d in places])
     return roll_op(input, shifts=moves, dims=where)  # type: ignore[no-any-return]
 
 
@@ -381,8 +384,8 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
 # -- repetitions ----------------------------------------------------------------------------
 
 
-def repeat(self: Tensor, *repeats: Any) -> Tensor:
-    """Copies of the tensor, `repeats[i]` of them along dimension i.
+def repeat(self: Tensor, *times: Any, repeats: Any = None) -> Tensor:
+    """Copies of the tensor, as many along dimension i as the i-th number says.
 
     Raises:
         RuntimeError: Fewer numbers than dimensions, or a negative one.
@@ -391,7 +394,9 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
         tensor([[1, 2, 1, 2],
                 [1, 2, 1, 2]])
     """
-    counts = sizes_of(repeats)
+    if repeats is not None:
+        times = named_sizes("repeat", times, repeats, "repeats")
+    counts = sizes_of(times)
     shape = tuple(shape_of(self))
     if len(counts) < len(shape):
         raise error(
@@ -403,7 +408,9 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
         )
     if any(n < 0 for n in counts):
         raise error(
-            RuntimeError, "repeat", f"Trying to create tensor with negative dimension: {list(counts)}"
+            RuntimeError,
+            "repeat",
+            f"Trying to create tensor with negative dimension: {list(counts)}",
         )
     shape = (1,) * (len(counts) - len(shape)) + shape
     # Each dimension becomes (copies, size): expanded without a copy, then joined with one.
@@ -419,14 +426,16 @@ method("repeat", repeat)
 
 
 @public()
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *counts: Any, dims: Any = None) -> Tensor:
     """Copies of a tensor, as `repeat` but for missing numbers, which count as 1.
 
     Example:
         >>> rushlight.tile(rushlight.tensor([1, 2]), (2,))
         tensor([1, 2, 1, 2])
     """
-    counts = sizes_of(dims)
+    if dims is not None or not counts:
+        counts = named_sizes("tile", counts, dims, "dims")
+    counts = sizes_of(counts)
     return repeat(input, (1,) * (input.ndim - len(counts)) + counts)
 
 
@@ -521,5 +530,3 @@ def _numbers_repeated(repeats: Tensor, output_size: int | None = None) -> Tensor
         )
     made = from_host(places, repeats.device, copy=False)
     return made if repeats.dtype is int64 else made.to(repeats.dtype)
-
-

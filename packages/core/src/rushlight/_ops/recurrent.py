@@ -104,7 +104,7 @@ def _(g: Tensor, gh: Tensor, h: Tensor, active: Tensor) -> tuple[Spec, Spec, Spe
 @gru_backward_op.decomposition
 def _(g: Tensor, gh: Tensor, h: Tensor, active: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     r, z, new = _cut(active, 3)
-    return _gru_gradients(g * (h - new), g * (1 - z), gh, r, z, new, 0) + (g * z,)  # type: ignore[return-value]
+    return _gru_gradients(g * (h - new), g * (1 - z), gh, r, z, new, 0) + (g * z,)
 
 
 def _gru_gradients(

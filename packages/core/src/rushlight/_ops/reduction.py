@@ -10,7 +10,7 @@ from .._dtypes import DType, bool_, int64, uint8
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
 from .._operator import Operator, operator, operators
-from .._tensor.tensor import PLAIN, Tensor, fresh, refreshed
+from .._tensor.tensor import PLAIN, Tensor, refreshed
 from ._batching import over_dims
 from ._public import public
 from .creation import cast_op, full
@@ -66,6 +66,11 @@ def check_tensor(who: str, input: Any) -> None:
         raise error(TypeError, who, f"argument 'input' must be Tensor, not {type(input).__name__}")
 
 
+def has_values(x: Tensor) -> bool:
+    """Whether the values can be looked at: not on the meta device, nor within a transform."""
+    return not (x._k.is_meta or getattr(x, "is_level_tensor", False))
+
+
 def dims_or_all(who: str, dim: Any, ndim: int) -> tuple[int, ...]:
     """Dimensions to reduce; None and an empty sequence mean all of them."""
     if dim is None:
@@ -106,8 +111,11 @@ sum_to_op.function = sum_to
 _SUM = sum_op.index
 
 
-def _sum_of_all(x: Tensor) -> Tensor | None:
-    """The sum of all elements, where nothing stands between the call and the kernel."""
+_new = object.__new__
+
+
+def _fast_sum(x: Tensor, dim: tuple[int, ...] | None) -> Tensor | None:
+    """The sum where nothing stands between the call and the kernel, else None."""
     kind = x._k
     kernel = kind.hot[_SUM]
     if kernel is None or not kind.dtype.is_inexact:
@@ -122,13 +130,19 @@ def _sum_of_all(x: Tensor) -> Tensor | None:
     native = x._a
     if native is None:
         native = native_of(x)
-    result = kernel(native, dim=EVERY_DIM[native.ndim], keepdim=False)
+    if dim is None:
+        dim = EVERY_DIM[native.ndim]
+    result = kernel(native, dim=dim, keepdim=False)
     if result.__class__ is not kind.array:
         result = kind.runtime.wrap(result, kind.dtype)
-    out = fresh(kind, result)
+    out = _new(Tensor)
+    out._k = kind
+    out._a = result
+    out._storage = out._view = out._shape = out._node = None
+    out._req = False
     if recorded:
-        attributes = {"dim": EVERY_DIM[native.ndim], "keepdim": False}
-        _dispatch.record(sum_op, (x,), attributes, out, (True,))
+        attributes = {"dim": dim, "keepdim": False}
+        return _dispatch.record(sum_op, (x,), attributes, out, (True,))  # type: ignore[no-any-return]
     return out
 
 
@@ -149,10 +163,15 @@ def sum(
         >>> rushlight.sum(rushlight.tensor([[1, 2], [3, 4]]), dim=0)
         tensor([4, 6])
     """
-    if input.__class__ in PLAIN and dim is None and dtype is None and keepdim is False:
-        fast = _sum_of_all(input)
-        if fast is not None:
-            return fast
+    if input.__class__ in PLAIN and dtype is None and keepdim is False:
+        if dim is None:
+            fast = _fast_sum(input, None)
+            if fast is not None:
+                return fast
+        elif dim.__class__ is int and -input.ndim <= dim < input.ndim:
+            fast = _fast_sum(input, (dim % input.ndim,))
+            if fast is not None:
+                return fast
     check_tensor("sum", input)
     dims = dims_or_all("sum", dim, input.ndim)
     return sum_op(accumulated(input, dtype), dim=dims, keepdim=bool(keepdim))  # type: ignore[no-any-return]
@@ -176,7 +195,8 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
             "sum_to_size",
             f"size {list(wanted)} is not expandable to size {list(self.shape)}",
         )
-    return sum_to(self, tuple(wanted))
+    reduced = self.shape != tuple(wanted) or not wanted
+    return sum_to(accumulated(self, None) if reduced else self, tuple(wanted))
 
 
 @nansum_op.decomposition
@@ -237,7 +257,7 @@ def _prod_vjp(g: Tensor, x: Tensor, dim: tuple[int, ...], keepdim: bool) -> Tens
     if not dim:
         return g
     if not x.numel():
-        return full(tuple(x.shape), 0, dtype=g.dtype, device=g.device)
+        return spread(g, tuple(x.shape), dim, keepdim) * x
     others = _others_product(x, dim)
     return restored(g, tuple(x.shape), dim, keepdim) * (others.conj() if x.is_complex() else others)
 

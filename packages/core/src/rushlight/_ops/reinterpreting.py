@@ -13,7 +13,7 @@ from .._tensor.tensor import Tensor, strides_of
 from ..backend import Kind, kind_of
 from ._batching import front
 from ._geometry import Geometry, shape_of
-from ._public import method, public
+from ._public import into, method, public
 from .joining import stack
 from .views import scatter_through, shifted
 
@@ -116,14 +116,18 @@ def view_as_complex(input: Tensor) -> Tensor:
     """
     if input.dtype.name not in ("float16", "float32", "float64"):
         raise error(
-            RuntimeError, "view_as_complex", "view_as_complex is only supported for half, float and "
-            f"double tensors, but got a tensor of scalar type: {input.dtype.name}",
+            RuntimeError, "view_as_complex", "view_as_complex is only supported for half, float "
+            f"and double tensors, but got a tensor of scalar type: {input.dtype.name}",
         )  # fmt: skip
     shape, strides = shape_of(input), strides_of(input)
     if not shape:
-        raise error(RuntimeError, "view_as_complex", "Input tensor must have one or more dimensions")
+        raise error(
+            RuntimeError, "view_as_complex", "Input tensor must have one or more dimensions"
+        )
     if shape[-1] != 2:
         raise error(RuntimeError, "view_as_complex", "Tensor must have a last dimension of size 2")
+    if 0 in shape:
+        return view_as_complex_op.entry(input)  # type: ignore[no-any-return]
     if strides[-1] != 1:
         raise error(
             RuntimeError, "view_as_complex", "Tensor must have a last dimension with stride 1"
@@ -192,9 +196,10 @@ method("imag", property(imag, _write_part(imag)))
 
 
 def _parts(who: str, a: Tensor, b: Tensor, names: tuple[str, str]) -> None:
-    for x in (a, b):
+    for name, x in zip(names, (a, b), strict=True):
         if not isinstance(x, Tensor):
-            raise error(TypeError, who, f"expected Tensors, got {type(x).__name__}")
+            raise error(TypeError, who, f"argument '{name}' must be Tensor, not {type(x).__name__}")
+    for x in (a, b):
         if x.dtype.name not in ("float16", "float32", "float64"):
             raise error(
                 RuntimeError, who, f"Expected both inputs to be Half, Float or Double tensors but "
@@ -210,8 +215,20 @@ def _parts(who: str, a: Tensor, b: Tensor, names: tuple[str, str]) -> None:
         )
 
 
-@public(out=True, methods=False)
-def complex(real: Tensor, imag: Tensor) -> Tensor:
+def _into_exactly(who: str, made: Tensor, out: Any) -> Tensor:
+    """The result in `out=`, which must have its dtype."""
+    if out is None:
+        return made
+    if isinstance(out, Tensor) and out.dtype is not made.dtype:
+        raise error(
+            RuntimeError, who, f"Expected object of scalar type {made.dtype.name} but got scalar "
+            f"type {out.dtype.name} for argument 'out'",
+        )  # fmt: skip
+    return into(who, made, out)  # type: ignore[no-any-return]
+
+
+@public(methods=False)
+def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Complex numbers of real and imaginary parts.
 
     Raises:
@@ -223,11 +240,11 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
     from .shaping import broadcast_tensors
 
     _parts("complex", real, imag, ("real", "imag"))
-    return view_as_complex(stack(broadcast_tensors(real, imag), -1))
+    return _into_exactly("complex", view_as_complex(stack(broadcast_tensors(real, imag), -1)), out)
 
 
-@public(out=True, methods=False)
-def polar(abs: Tensor, angle: Tensor) -> Tensor:
+@public(methods=False)
+def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Complex numbers of absolute values and angles.
 
     Raises:
@@ -237,7 +254,11 @@ def polar(abs: Tensor, angle: Tensor) -> Tensor:
         tensor([2.+0.j])
     """
     _parts("polar", abs, angle, ("abs", "angle"))
-    return complex(abs * operators["cos"](angle), abs * operators["sin"](angle))
+    made = complex(abs * operators["cos"](angle), abs * operators["sin"](angle))
+    return _into_exactly("polar", made, out)
+
+
+complex.accepts_out = polar.accepts_out = True  # type: ignore[attr-defined]
 
 
 # -- any dtype ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -101,32 +102,47 @@ def _(primals: Any, tangents: Any, out: Tensor, *, dim: int) -> Tensor:
     return _affine_scan(x, before * t, dim, -1)
 
 
+def _decays(low: Tensor, high: Tensor) -> Tensor:
+    """exp(low - high), 0 where both are -infinity; for low <= high it can't overflow."""
+    out = (low - high).exp()
+    return out if out.is_complex() else out.masked_fill(out != out, 0)  # type: ignore[no-any-return]
+
+
+@logcumsumexp_op.decomposition
+def _(x: Tensor, *, dim: int) -> Tensor:
+    if x.ndim == 0:
+        return operators["clone"](x)  # type: ignore[no-any-return]
+    reach = 1
+    while reach < x.shape[dim]:
+        # log(exp(x) + exp(y)) with the larger real part taken out.
+        y = _shifted(x, dim, -reach, -math.inf)
+        real_x, real_y = (x.real, y.real) if x.is_complex() else (x, y)
+        top = operators["maximum"](real_x, real_y).detach()
+        top = top.masked_fill(top.abs() == math.inf, 0)
+        x = ((x - top).exp() + (y - top).exp()).log() + top
+        reach *= 2
+    return x
+
+
 @logcumsumexp_op.vjp
 def _(g: Tensor, *, x: Tensor, out: Tensor, dim: int) -> Tensor:
+    """Each step back adds its gradient to what came so far, which decays by the growth of out."""
     if x.ndim == 0 or not x.numel():
         return g
     if x.is_complex():
-        return (x.conj()).exp() * from_the_end(g * (-out.conj()).exp(), dim)
-    # Both signs in logarithms: exp(-out) alone would overflow.
-    parts = []
-    for sign in (1, -1):
-        part = (g * sign).clamp(min=0).log()
-        parts.append((_log_from_the_end(part - out, dim) + x).exp())
-    return parts[0] - parts[1]
-
-
-def _log_from_the_end(x: Tensor, dim: int) -> Tensor:
-    flipped = operators["flip"](x, dims=(dim,))
-    return operators["flip"](logcumsumexp_op(flipped, dim=dim), dims=(dim,))  # type: ignore[no-any-return]
+        x, out = operators["conj"](x), operators["conj"](out)
+    decay = _decays(out, _shifted(out, dim, 1, math.inf))
+    return _decays(x, out) * _affine_scan(decay, g, dim, 1)
 
 
 @logcumsumexp_op.jvp
 def _(primals: Any, tangents: Any, out: Tensor, *, dim: int) -> Tensor:
     x, t = primals[0], tangents[0]
-    if x.ndim == 0:
+    if x.ndim == 0 or not x.numel():
         return t  # type: ignore[no-any-return]
-    top = x.detach().amax(dim, keepdim=True)
-    return cumsum_op((x - top).exp() * t, dim=dim) * (top - out).exp()  # type: ignore[no-any-return]
+    return _affine_scan(
+        _decays(_shifted(out, dim, -1, -math.inf), out), _decays(x, out) * t, dim, -1
+    )
 
 
 # -- cum* -----------------------------------------------------------------------------------

@@ -6,12 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._dispatch import storage_of
 from .._errors import error
 from .._operator import broadcast_shapes as _broadcast_shapes
 from .._operator import operators
 from .._size import Size
-from .._tensor.tensor import Tensor
+from .._tensor.tensor import Tensor, storage_of
 from ._geometry import check_dim, check_dims, shape_of, sizes_of
 from ._public import export, method, public
 from .views import (
@@ -78,7 +77,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     first, last = check_dim("flatten", start_dim, ndim), check_dim("flatten", end_dim, ndim)
     if first > last:
         raise error(
-            RuntimeError, "flatten", "flatten() has invalid args: start_dim cannot come after end_dim",
+            RuntimeError, "flatten", "flatten() has invalid args: start_dim cannot come after "
+            "end_dim",
             given=f"start_dim={start_dim}, end_dim={end_dim}",
         )  # fmt: skip
     if ndim == 0:
@@ -120,8 +120,8 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
         raise error(
             RuntimeError,
             "unflatten",
-            f"Provided sizes {list(wanted)} don't multiply up to the size of dim {dim} ({n}) in the "
-            "input tensor",
+            f"Provided sizes {list(wanted)} don't multiply up to the size of dim {dim} ({n}) in "
+            "the input tensor",
         )
     if -1 in wanted:
         wanted = tuple([n // known if m == -1 else m for m in wanted])
@@ -131,8 +131,10 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
 def _other_shape(who: str, function: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
     def like(self: Tensor, other: Tensor) -> Tensor:
         if not isinstance(other, Tensor):
-            raise error(TypeError, who, f"argument 'other' must be Tensor, not {type(other).__name__}")
-        return function(self, *shape_of(other))
+            raise error(
+                TypeError, who, f"argument 'other' must be Tensor, not {type(other).__name__}"
+            )
+        return function(self, shape_of(other))
 
     like.__name__ = like.__qualname__ = who
     like.__doc__ = f"`self.{who[:-3]}(other.shape)`."
@@ -142,7 +144,7 @@ def _other_shape(who: str, function: Callable[..., Tensor]) -> Callable[[Tensor,
 
 _other_shape("reshape_as", reshape)
 _other_shape("expand_as", expand)
-_other_shape("view_as", lambda x, *size: view(x, size))
+_other_shape("view_as", view)
 
 
 # -- order of dimensions --------------------------------------------------------------------
@@ -223,8 +225,8 @@ def _matrix(who: str, x: Tensor) -> None:
 def _batch_of_matrices(who: str, x: Tensor) -> None:
     if x.ndim == 1:
         raise error(
-            RuntimeError, who, f"tensor.{who} is only supported on matrices or batches of matrices. "
-            "Got 1-D tensor.",
+            RuntimeError, who, f"tensor.{who} is only supported on matrices or batches of "
+            "matrices. Got 1-D tensor.",
         )  # fmt: skip
 
 
@@ -333,8 +335,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     n = shape[dim]
     if not -n <= start <= n:
         raise error(
-            IndexError, "narrow", f"start out of range (expected to be in range of [{-n}, {n}], but "
-            f"got {start})", given=f"x of shape {tuple(shape)}, dim={dim}",
+            IndexError, "narrow", f"start out of range (expected to be in range of [{-n}, {n}], "
+            f"but got {start})", given=f"x of shape {tuple(shape)}, dim={dim}",
         )  # fmt: skip
     first = start + n if start < 0 else start
     if first + length > n:
@@ -414,7 +416,10 @@ def broadcast_tensors(*tensors: Any) -> list[Tensor]:
     Raises:
         RuntimeError: They do not broadcast.
     Example:
-        >>> [x.shape for x in rushlight.broadcast_tensors(rushlight.zeros(2, 1), rushlight.zeros(3))]
+        >>> [
+        ...     x.shape
+        ...     for x in rushlight.broadcast_tensors(rushlight.zeros(2, 1), rushlight.zeros(3))
+        ... ]
         [rushlight.Size([2, 3]), rushlight.Size([2, 3])]
     """
     given = _tensors("broadcast_tensors", tensors)
@@ -483,7 +488,8 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
         RuntimeError: A tensor has more than one dimension, or dtypes differ.
     Example:
         >>> rows, columns = rushlight.meshgrid(
-        ...     rushlight.tensor([1, 2]), rushlight.tensor([3, 4, 5]), indexing="ij")
+        ...     rushlight.tensor([1, 2]), rushlight.tensor([3, 4, 5]), indexing="ij"
+        ... )
         >>> rows
         tensor([[1, 1, 1],
                 [2, 2, 2]])
@@ -493,34 +499,37 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
         raise error(RuntimeError, "meshgrid", "meshgrid expects a non-empty TensorList")
     if indexing not in (None, "ij", "xy"):
         raise error(
-            RuntimeError, "meshgrid", 'torch.meshgrid: indexing must be one of "xy" or "ij", but '
+            RuntimeError, "meshgrid", 'meshgrid: indexing must be one of "xy" or "ij", but '
             f"received: {indexing}",
         )  # fmt: skip
     for x in given:
         if x.ndim > 1:
             raise error(
-                RuntimeError, "meshgrid", "torch.meshgrid: Expected 0D or 1D tensor in the tensor "
+                RuntimeError, "meshgrid", "meshgrid: Expected 0D or 1D tensor in the tensor "
                 f"list but got: shape {tuple(x.shape)}",
             )  # fmt: skip
         if x.dtype is not given[0].dtype:
             raise error(
-                RuntimeError, "meshgrid", "torch.meshgrid expects all tensors to have the same dtype"
+                RuntimeError,
+                "meshgrid",
+                "meshgrid expects all tensors to have the same dtype",
             )
         if x.device != given[0].device:
             raise error(
-                RuntimeError, "meshgrid", "torch.meshgrid expects all tensors to have the same device"
+                RuntimeError,
+                "meshgrid",
+                "meshgrid expects all tensors to have the same device",
             )
     swapped = indexing == "xy" and len(given) > 1
     if swapped:
-        given[:2] = given[1::-1]
+        given[:2] = given[1], given[0]
     shape = tuple([x.numel() for x in given])
     grids = []
     for place, x in enumerate(given):
         alone = [n if d == place else 1 for d, n in enumerate(shape)]
         grids.append(expand_op.entry(reshape(x, alone), size=shape))
     if swapped:
-        grids = [transpose(x, 0, 1) for x in grids]
-        grids[:2] = grids[1::-1]
+        grids[:2] = grids[1], grids[0]
     return tuple(grids)
 
 
@@ -553,7 +562,9 @@ def become(x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     return x
 
 
-def _inplace_view(name: str, function: Callable[..., Tensor]) -> None:
+def inplace_view(name: str, function: Callable[..., Tensor]) -> None:
+    """Makes `name`, which gives a tensor the geometry of its view `function`."""
+
     def writing(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return become(self, lambda x: function(x, *args, **kwargs))
 
@@ -562,12 +573,12 @@ def _inplace_view(name: str, function: Callable[..., Tensor]) -> None:
     method(name, writing)
 
 
-_inplace_view("squeeze_", squeeze)
-_inplace_view("unsqueeze_", unsqueeze)
-_inplace_view("transpose_", transpose)
-_inplace_view("swapaxes_", transpose)
-_inplace_view("swapdims_", transpose)
-_inplace_view("t_", t)
+inplace_view("squeeze_", squeeze)
+inplace_view("unsqueeze_", unsqueeze)
+inplace_view("transpose_", transpose)
+inplace_view("swapaxes_", transpose)
+inplace_view("swapdims_", transpose)
+inplace_view("t_", t)
 
 
 def detach_(self: Tensor) -> Tensor:

@@ -24,17 +24,20 @@ from ._matrices import (
     check_same_dtype,
     check_square,
     choose,
-    conj,
     fresh_copy,
+    holds_anywhere,
     identity,
     over_batches,
-    real,
     transposed,
 )
-from ._public import export, public
+from ._public import public
 from ._results import result_type_named
 from .creation import cast_op, full
-from .factorizations import lower_factor, lu_factor_op, permutation_matrix, upper_factor, zero_pivots
+from .factorizations import (
+    lu_factor_op,
+    permutation_matrix,
+    zero_pivots,
+)
 
 inv_op = operator("linalg_inv(Tensor x) -> Tensor")
 solve_op = operator("linalg_solve(Tensor a, Tensor b) -> Tensor")
@@ -50,7 +53,9 @@ lstsq_op = operator(
     "linalg_lstsq(Tensor a, Tensor b, *, Scalar? rcond=None) -> (Tensor, Tensor, Tensor, Tensor)",
     constant_outputs=(3,),
 )
-pinv_op = operator("linalg_pinv(Tensor x, Tensor? tolerance, *, bool hermitian=False) -> Tensor")
+pinv_op = operator(
+    "linalg_pinv(Tensor x, Tensor atol, Tensor rtol, *, bool hermitian=False) -> Tensor"
+)
 
 
 # -- primitives ---------------------------------------------------------------------------------
@@ -184,7 +189,7 @@ def inverse(input: Tensor) -> Tensor:
 
 
 def _raise_if_singular(who: str, info: Tensor) -> None:
-    if bool((info != 0).any()):
+    if holds_anywhere(info != 0):
         raise error(
             LinAlgError,
             who,
@@ -301,7 +306,11 @@ def solve_triangular(
 
 @public(out=True)
 def triangular_solve(
-    input: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
+    input: Tensor,
+    A: Tensor,
+    upper: bool = True,
+    transpose: bool = False,
+    unitriangular: bool = False,
 ) -> Any:
     """The solution of A X = input with A triangular, and a copy of A; see `solve_triangular`."""
     who = "triangular_solve"
@@ -312,7 +321,9 @@ def triangular_solve(
     check_equation(who, A, input, True)
     A, b = broadcast_batches(who, A, input)
     factor, triangle = (transposed(A), not upper) if transpose else (A, upper)
-    solution = solve_triangular_op(factor, b, upper=bool(triangle), unitriangular=bool(unitriangular))
+    solution = solve_triangular_op(
+        factor, b, upper=bool(triangle), unitriangular=bool(unitriangular)
+    )
     made = result_type_named("triangular_solve", ("solution", "cloned_coefficient"))
     return made(solution, fresh_copy(A))
 
@@ -405,32 +416,34 @@ def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
 
 
 @pinv_op.meta
-def _(x: Tensor, tolerance: Tensor | None, *, hermitian: bool) -> Spec:
+def _(x: Tensor, atol: Tensor, rtol: Tensor, *, hermitian: bool) -> Spec:
     return Spec((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
 
 
 @pinv_op.decomposition
-def _(x: Tensor, tolerance: Tensor | None, *, hermitian: bool) -> Tensor:
+def _(x: Tensor, atol: Tensor, rtol: Tensor, *, hermitian: bool) -> Tensor:
+    if x.numel() == 0:
+        return fresh_copy(transposed(x))
     if hermitian:
         values, vectors = operators["linalg_eigh"](x, upper=False)
         left, right, size = vectors, adjoint(vectors), values.abs()
     else:
         right, values, left = operators["linalg_svd"](x, full_matrices=False)
         left, right, size = adjoint(left), adjoint(right), values
-    kept = size > tolerance.unsqueeze(-1) if tolerance is not None else size > 0
+    kept = is_kept(size, atol, rtol)
     inverse_values = choose(kept, choose(kept, values, 1).reciprocal(), 0)
     return (left * inverse_values.unsqueeze(-2)) @ right
 
 
 @pinv_op.vjp
-def _(g: Tensor, *, x: Tensor, out: Tensor) -> Tensor:
+def _(g: Tensor, *, x: Tensor, out: Tensor) -> Any:
     back, g_back = adjoint(out), adjoint(g)
     total = -(back @ g @ back)
     # The two projectors vanish where the matrix has full rank.
     beside = g_back - (x @ out) @ g_back
     total = total + beside @ (out @ back)
     below = g_back - g_back @ (out @ x)
-    return total + (back @ out) @ below
+    return {"x": total + (back @ out) @ below}
 
 
 @pinv_op.jvp
@@ -443,21 +456,12 @@ def _(primals: Any, tangents: Any, out: Tensor, *, hermitian: bool) -> Tensor:
     return first + beside + below
 
 
-def spectral_tolerance(
-    who: str, A: Tensor, size: Tensor, atol: Any, rtol: Any
-) -> Tensor:
-    """max(atol, rtol * largest value), as torch chooses the two where they are not given."""
-    default = 0.0
-    if rtol is None and (atol is None or isinstance(atol, Tensor)):
-        default = max(A.shape[-2:]) * _epsilon(A)
-    largest = size.amax(-1) if size.shape[-1] else size.sum(-1)
-    if rtol is None:
-        if isinstance(atol, Tensor):
-            relative: Any = choose(atol > 0, 0.0, full((), default, dtype=largest.dtype, device=largest.device))
-        else:
-            relative = default if not atol else 0.0
-    else:
-        relative = rtol
+def tolerances(who: str, A: Tensor, atol: Any, rtol: Any) -> tuple[Tensor, Tensor]:
+    """(atol, rtol) as tensors, with torch's choice where they are not given.
+
+    Raises:
+        RuntimeError: One is a complex tensor.
+    """
     for name, value in (("atol", atol), ("rtol", rtol)):
         if isinstance(value, Tensor) and value.dtype.is_complex:
             raise error(
@@ -465,11 +469,26 @@ def spectral_tolerance(
                 who,
                 f"{name} tensor of complex type is not supported. Got {value.dtype.name}",
             )
-    scaled = largest * relative
-    absolute = 0.0 if atol is None else atol
-    if not isinstance(absolute, Tensor):
-        return scaled.clamp(min=float(absolute))
-    return scaled.maximum(absolute.to(scaled.dtype))
+    default = max(A.shape[-2:], default=0) * _epsilon(A)
+    if rtol is None:
+        if isinstance(atol, Tensor):
+            rtol = choose(atol > 0, 0.0, _tolerance(A, default))
+        else:
+            rtol = 0.0 if atol else default
+    return _tolerance(A, 0.0 if atol is None else atol), _tolerance(A, rtol)
+
+
+def _tolerance(A: Tensor, value: Any) -> Tensor:
+    dtype = A.dtype.to_real()
+    if isinstance(value, Tensor):
+        return cast_op(value.detach(), dtype=dtype)  # type: ignore[no-any-return]
+    return full((), float(value), dtype=dtype, device=A.device)
+
+
+def is_kept(size: Tensor, atol: Tensor, rtol: Tensor) -> Tensor:
+    """Which singular values count: those above max(atol, rtol * the largest)."""
+    limit = (size.amax(-1) * rtol).maximum(atol)
+    return size > limit.unsqueeze(-1)
 
 
 def _epsilon(A: Tensor) -> float:
@@ -487,11 +506,7 @@ def spectrum_size(A: Tensor, hermitian: bool) -> Tensor:
 def _pinv(who: str, A: Tensor, atol: Any, rtol: Any, hermitian: bool) -> Tensor:
     (check_square if hermitian else check_matrix)(who, A)
     check_inexact(who, A)
-    if A.numel() == 0:
-        shape = (*A.shape[:-2], A.shape[-1], A.shape[-2])
-        return full(shape, 0, dtype=A.dtype, device=A.device) + transposed(A)
-    tolerance = spectral_tolerance(who, A, spectrum_size(A, hermitian), atol, rtol)
-    return pinv_op(A, tolerance, hermitian=bool(hermitian))  # type: ignore[no-any-return]
+    return pinv_op(A, *tolerances(who, A, atol, rtol), hermitian=bool(hermitian))  # type: ignore[no-any-return]
 
 
 @public(namespace="linalg", out=True, methods=False, op=pinv_op)
@@ -536,7 +551,7 @@ def _(g: Any, *, a: Tensor, b: Tensor, out0: Tensor, needs: Any) -> Any:
     g_b: Any = None
     rest = b - a @ out0
     if g[0] is not None:
-        inverse_of_a = pinv_op(a, None if a.numel() == 0 else _rank_tolerance(a))
+        inverse_of_a = pinv_op(a, *tolerances("linalg.lstsq", a, None, None))
         back, gradient = adjoint(inverse_of_a), adjoint(g[0])
         g_b = back @ g[0]
         if needs[0]:
@@ -550,10 +565,6 @@ def _(g: Any, *, a: Tensor, b: Tensor, out0: Tensor, needs: Any) -> Any:
         push = -(pull @ adjoint(out0))
         g_a = push if g_a is None else g_a + push
     return {"a": g_a, "b": g_b}
-
-
-def _rank_tolerance(a: Tensor) -> Tensor:
-    return spectral_tolerance("linalg.lstsq", a, spectrum_size(a, False), None, None)
 
 
 @public(namespace="linalg", methods=False, out=True, op=lstsq_op)
@@ -600,11 +611,9 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
         values = empty
     elif driver == "gels":
         values, rank = empty, full((0,), 0, dtype=int64, device=rank.device)
-    if driver == "gelsy" and residuals.numel() == 0:
-        residuals = empty
-    made = result_type_named(
-        "linalg_lstsq", ("solution", "residuals", "rank", "singular_values")
-    )
+    if driver in (None, "gelsy"):
+        residuals = residuals.reshape(-1).narrow(0, 0, 0)
+    made = result_type_named("linalg_lstsq", ("solution", "residuals", "rank", "singular_values"))
     return made(solution.squeeze(-1) if vector else solution, residuals, rank, values)
 
 
@@ -657,6 +666,6 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Any = None) -> Tensor:
 
 
 __all__ = [
-    "cast_op", "conj", "export", "inv_op", "lstsq_op", "lu_solve_op", "pinv_op", "real", "solve_op",
-    "solve_triangular_op", "spectral_tolerance", "spectrum_size",
+    "inv_op", "is_kept", "lstsq_op", "lu_solve_op", "pinv_op", "solve_op",
+    "solve_triangular_op", "spectrum_size", "tolerances",
 ]  # fmt: skip

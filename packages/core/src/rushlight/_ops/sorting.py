@@ -13,7 +13,7 @@ from ._batching import batch_size, front_or_expanded, over_dim
 from ._public import into, public
 from ._results import exactly_into, result_type_named
 from .creation import cast_op, full
-from .reduction import check_tensor, reduced_shape
+from .reduction import check_tensor, has_values, reduced_shape
 from .views import check_dim
 
 _AT = "Tensor x, *, int dim"
@@ -443,7 +443,8 @@ def searchsorted(
                 f"{sorter.dtype.name}",
             )  # fmt: skip
         size = sorted_sequence.shape[-1]
-        if sorter.numel() and not 0 <= int(sorter.min()) <= int(sorter.max()) < size:
+        known = has_values(sorter) and sorter.numel()
+        if known and not 0 <= int(sorter.min()) <= int(sorter.max()) < size:
             raise error(RuntimeError, "searchsorted", "sorter index out of range")
         sorted_sequence = sorted_sequence.gather(-1, sorter)
     right = _check_search("searchsorted", sorted_sequence, values, side, right)

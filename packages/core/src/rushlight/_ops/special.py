@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from .._errors import error
 from .._operator import binary, operator, operators, unary
 from .._tensor.tensor import Tensor
 from . import arithmetic, unary_math
-from ._public import PUBLIC, export, public
+from ._public import PUBLIC, export, inplace_form, method, public
 from .elementwise import (
     Formula,
     choose,
@@ -218,15 +217,11 @@ zeta_op.vjp(
     y=lambda g, x, y: g * -x * _call("zeta", x + 1, y),
 )
 igamma_op.vjp(x=no_derivative("igamma", "input"), y=_gamma_density)
-igammac_op.vjp(
-    x=no_derivative("igammac", "input"), y=lambda g, x, y: -_gamma_density(g, x, y)
-)
+igammac_op.vjp(x=no_derivative("igammac", "input"), y=lambda g, x, y: -_gamma_density(g, x, y))
 
 export(
     "xlogy",
-    public_binary(
-        xlogy_op, "input * log(other), and 0 where `input` is 0.", scalar_first=True
-    ),
+    public_binary(xlogy_op, "input * log(other), and 0 where `input` is 0.", scalar_first=True),
     "special",
 )
 public_binary(
@@ -239,9 +234,7 @@ public_binary(
 )  # fmt: skip
 export(
     "gammainc",
-    public_binary(
-        igamma_op, "The regularised lower incomplete gamma function.", tensors_only=True
-    ),
+    public_binary(igamma_op, "The regularised lower incomplete gamma function.", tensors_only=True),
     "special",
 )
 export(
@@ -322,7 +315,7 @@ def _polygamma_method(self: Tensor, n: int) -> Tensor:
     return polygamma(n, self)
 
 
-@public(inplace=True, out=True)
+@public(out=True)
 def mvlgamma(input: Tensor, p: int) -> Tensor:
     """Logarithm of the multivariate gamma function of dimension `p`.
 
@@ -345,6 +338,7 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
     return total + p * (p - 1) / 4 * math.log(math.pi)  # type: ignore[no-any-return]
 
 
+method("mvlgamma_", inplace_form(mvlgamma, "mvlgamma"))
 export("multigammaln", PUBLIC[""]["mvlgamma"], "special")
 
 
@@ -358,5 +352,3 @@ def ndtr(input: Tensor) -> Tensor:
     """
     require_tensor("ndtr", "input", input)
     return _call("erfc", input * -_ROOT_HALF) * 0.5  # type: ignore[no-any-return]
-
-

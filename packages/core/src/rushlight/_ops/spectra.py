@@ -34,9 +34,7 @@ from ._public import public
 from ._results import result_type_named
 from .creation import cast_op, full
 
-svd_op = operator(
-    "linalg_svd(Tensor x, *, bool full_matrices=True) -> (Tensor, Tensor, Tensor)"
-)
+svd_op = operator("linalg_svd(Tensor x, *, bool full_matrices=True) -> (Tensor, Tensor, Tensor)")
 svdvals_op = operator("linalg_svdvals(Tensor x) -> Tensor", to_real=True)
 eigh_op = operator("linalg_eigh(Tensor x, *, bool upper=False) -> (Tensor, Tensor)")
 eigvalsh_op = operator("linalg_eigvalsh(Tensor x, *, bool upper=False) -> Tensor", to_real=True)
@@ -328,7 +326,6 @@ def eigvals(A: Tensor) -> Tensor:
     check_square("linalg.eigvals", A)
     check_inexact("linalg.eigvals", A)
     return eigvals_op(A)  # type: ignore[no-any-return]
-
 
 
 __all__ = ["eig_op", "eigh_op", "eigvals_op", "eigvalsh_op", "svd_op", "svdvals_op"]

@@ -67,8 +67,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
             raise error(
                 RuntimeError,
                 "split",
-                "split_size can only be 0 if dimension size is 0, but got dimension size of "
-                f"{n}",
+                f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}",
             )
         return _pieces(tensor, dim, (0,))
     sizes = [size] * (n // size)
@@ -89,7 +88,9 @@ def split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Ten
     """
     sizes = [int(n) for n in split_sizes]
     if not shape_of(input):
-        raise error(RuntimeError, "split_with_sizes", "split expects at least a 1-dimensional tensor")
+        raise error(
+            RuntimeError, "split_with_sizes", "split expects at least a 1-dimensional tensor"
+        )
     dim, n = _length("split_with_sizes", input, dim)
     if any(size < 0 for size in sizes):
         raise error(
@@ -135,9 +136,7 @@ def _bounds(who: str, n: int, where: Any) -> list[int]:
     """Lengths of the pieces that `tensor_split` cuts."""
     if isinstance(where, int):
         if where <= 0:
-            raise error(
-                RuntimeError, who, f"number of sections must be larger than 0, got {where}"
-            )
+            raise error(RuntimeError, who, f"number of sections must be larger than 0, got {where}")
         small, extra = divmod(n, where)
         return [small + 1] * extra + [small] * (where - extra)
     edges = [0, *[max(i + n, 0) if i < 0 else min(i, n) for i in where], n]
@@ -219,7 +218,7 @@ def _named_split(name: str, least: int) -> None:
         ndim = len(shape_of(input))
         if ndim < least:
             raise error(
-                RuntimeError, name, f"torch.{name} requires a tensor with at least {least} "
+                RuntimeError, name, f"{name} requires a tensor with at least {least} "
                 f"dimension{'s' if least > 1 else ''}, but got a tensor with {ndim} dimensions!",
             )  # fmt: skip
         dim = {"hsplit": 0 if ndim == 1 else 1, "vsplit": 0, "dsplit": 2}[name]
@@ -228,7 +227,7 @@ def _named_split(name: str, least: int) -> None:
             indices_or_sections == 0 or n % indices_or_sections
         ):
             raise error(
-                RuntimeError, name, f"torch.{name} attempted to split along dimension {dim}, but "
+                RuntimeError, name, f"{name} attempted to split along dimension {dim}, but "
                 f"the size of the dimension {n} is not divisible by the split_size "
                 f"{indices_or_sections}!",
             )  # fmt: skip
@@ -289,7 +288,9 @@ def split_copy(input: Tensor, split_size: int, dim: int = 0, *, out: Any = None)
 @public(methods=False)
 def split_with_sizes_copy(input: Tensor, split_sizes: Any, dim: int = 0, *, out: Any = None) -> Any:
     """Copies of what `split_with_sizes` gives."""
-    return _with_outs(_copies(split_with_sizes(input, split_sizes, dim)), out, "split_with_sizes_copy")
+    return _with_outs(
+        _copies(split_with_sizes(input, split_sizes, dim)), out, "split_with_sizes_copy"
+    )
 
 
 @public(methods=False)

@@ -16,6 +16,7 @@ from . import shaping
 from ._batching import front
 from ._geometry import Geometry, shape_of, sizes_of
 from ._public import METHODS, method, public, resize
+from .factories import unfilled
 from .views import expand, permute, reshape, transpose, view
 
 # The strides and offset of what was viewed are attributes: only from them follows which element
@@ -85,7 +86,8 @@ def _gathered(x: Tensor, **a: Any) -> Tensor:
 def _(
     g: Tensor, *, x_shape: Any, size: Any, stride: Any, offset: int, of_stride: Any, of_offset: int
 ) -> Tensor:
-    a = dict(size=size, stride=stride, offset=offset, of_stride=of_stride, of_offset=of_offset)
+    a = {"size": size, "stride": stride, "offset": offset}
+    a |= {"of_stride": of_stride, "of_offset": of_offset}
     inner, outer, span, overlap = _places(x_shape, a, g)
     memory = operators["index_add"](_zeros(span, g), outer, reshape(g, -1), dim=0)
     found = operators["index_select"](memory, inner, dim=0)
@@ -143,8 +145,8 @@ def _attributes(x: Tensor, size: Any, stride: Any, storage_offset: Any, who: str
             RuntimeError,
             who,
             f"setStorage: sizes {list(sizes)}, strides {list(steps)}, storage offset {start}, and "
-            f"itemsize {x.itemsize} requiring a storage size of {(last + 1) * x.itemsize} are out of "
-            f"bounds for storage of size {storage.nbytes()}",
+            f"itemsize {x.itemsize} requiring a storage size of {(last + 1) * x.itemsize} are out "
+            f"of bounds for storage of size {storage.nbytes()}",
         )
     return {
         "size": sizes, "stride": steps, "offset": start,
@@ -173,7 +175,10 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     return as_strided_op(input, **attributes)  # type: ignore[no-any-return]
 
 
-method("as_strided_", lambda self, *args, **kw: shaping.become(self, lambda x: as_strided(x, *args, **kw)))
+method(
+    "as_strided_",
+    lambda self, *args, **kw: shaping.become(self, lambda x: as_strided(x, *args, **kw)),
+)
 
 
 @public(methods=False, out=True)
@@ -258,7 +263,9 @@ def slice_scatter(
 
     dim = check_dim("slice_scatter", dim, input.ndim)
     if step <= 0:
-        raise error(RuntimeError, "slice_scatter", "slice step must be positive", given=f"step={step}")
+        raise error(
+            RuntimeError, "slice_scatter", "slice step must be positive", given=f"step={step}"
+        )
     first, stop, _ = slice(start, end, step).indices(input.shape[dim])
     length = len(range(first, stop, step))
     attributes = {"dim": dim, "start": first, "length": length, "step": step}
@@ -272,6 +279,11 @@ def slice_scatter(
 
 
 def _check_no_history(who: str, x: Tensor, what: str) -> None:
+    if getattr(x, "is_level_tensor", False):
+        raise error(
+            RuntimeError, who, "the memory of a tensor inside a transform can't be changed",
+            fix="use the operator that returns a new tensor",
+        )  # fmt: skip
     if x.requires_grad:
         raise error(
             RuntimeError, who, f"cannot {what} variables that require grad",
@@ -326,10 +338,11 @@ def set_(
         RuntimeError: Another dtype or device.
     """
     _check_no_history("set_", self, "set_")
+    shape: tuple[int, ...]
+    steps: tuple[int, ...]
     if source is None:
-        self._storage, self._a = None, self.new_empty((0,))._a
-        made = self.new_empty((0,))
-        offset, shape, steps, storage = 0, (0,), (1,), storage_of(made)
+        storage = storage_of(unfilled((0,), None, self._k))
+        offset, shape, steps = 0, (0,), (1,)
     elif isinstance(source, Tensor):
         if source.dtype is not self.dtype or source.device != self.device:
             raise error(
@@ -346,7 +359,9 @@ def set_(
         shape = (count,) if size is None else sizes_of((tuple(size),))
         steps = _steps(shape, stride)
     else:
-        raise error(TypeError, "set_", f"expected a Tensor or a storage, got {type(source).__name__}")
+        raise error(
+            TypeError, "set_", f"expected a Tensor or a storage, got {type(source).__name__}"
+        )
     self._storage, self._offset, self._shape, self._strides = storage, offset, shape, steps
     self._a = self._view = self._node = None
     return self

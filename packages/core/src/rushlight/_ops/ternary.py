@@ -27,9 +27,7 @@ from .elementwise import (
 
 # -- where ------------------------------------------------------------------------------------
 
-where_op = operator(
-    "where(Tensor condition, Tensor x, Tensor y) -> Tensor", promotes="default"
-)
+where_op = operator("where(Tensor condition, Tensor x, Tensor y) -> Tensor", promotes="default")
 where_op.vjp(
     x=lambda g, condition: kept(g, condition),
     y=lambda g, condition: masked(g, condition),
@@ -295,7 +293,7 @@ lerp_op.vjp(
 def _(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
     near = operators["abs"](weight) < 0.5
     start, step = where_op(near, x, y), where_op(near, weight, weight - 1)
-    return start + step * (y - x)
+    return start + step * (y - x)  # type: ignore[no-any-return]
 
 
 # A number as the weight is not rounded to the operands' dtype first.
@@ -303,9 +301,7 @@ lerp_by_op = operator(
     "lerp_by(Tensor x, Tensor y, *, Scalar weight) -> Tensor",
     kind="elementwise", promotes="default",
 )  # fmt: skip
-lerp_by_op.vjp(
-    x=lambda g, weight: g * conj(1 - weight), y=lambda g, weight: g * conj(weight)
-)
+lerp_by_op.vjp(x=lambda g, weight: g * conj(1 - weight), y=lambda g, weight: g * conj(weight))
 
 
 @lerp_by_op.decomposition
@@ -390,12 +386,12 @@ addcdiv_op.vjp(
 
 @addcmul_op.decomposition
 def _(x: Tensor, a: Tensor, b: Tensor, *, value: Any) -> Tensor:
-    return x + a * b * value
+    return x + a * b * value  # type: ignore[no-any-return]
 
 
 @addcdiv_op.decomposition
 def _(x: Tensor, a: Tensor, b: Tensor, *, value: Any) -> Tensor:
-    return x + a / b * value
+    return x + a / b * value  # type: ignore[no-any-return]
 
 
 def _check_value(who: str, operands: tuple[Any, ...], value: Any) -> None:

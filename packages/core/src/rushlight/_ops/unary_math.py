@@ -8,7 +8,7 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import Category, int32, int64
 from .._errors import error
-from .._operator import operator, operators, unary
+from .._operator import Operator, binary, operator, operators, unary
 from .._tensor.tensor import Tensor
 from ._public import export, inplace_unary, method, public
 from ._results import result_type_named
@@ -60,10 +60,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 # Gradients of the two activations of recurrent networks, one kernel each.
-sigmoid_backward = operator("sigmoid_backward(Tensor x, Tensor y) -> Tensor", kind="binary",
-                            promotes="default")  # fmt: skip
-tanh_backward = operator("tanh_backward(Tensor x, Tensor y) -> Tensor", kind="binary",
-                         promotes="default")  # fmt: skip
+sigmoid_backward: Operator = binary("sigmoid_backward")
+tanh_backward: Operator = binary("tanh_backward")
 
 
 @sigmoid_backward.decomposition
@@ -89,6 +87,9 @@ for _name, (_promotes, _formula, _doc) in UNARY.items():
     _op = unary(_name, promotes=_promotes)
     _op.vjp(x=_formula)
     public_unary(_op, _doc, aliases=ALIASES.get(_name, ()))
+
+
+sign_op = operators["sign"]
 
 
 @operators["frac"].decomposition
@@ -134,9 +135,7 @@ method("__pos__", positive)
 # -- magnitudes and angles of real and complex elements ---------------------------------------
 
 abs_op = unary("abs", promotes="default", to_real=True)
-angle_op = operator(
-    "angle(Tensor x) -> Tensor", kind="elementwise", promotes="float", to_real=True
-)
+angle_op = operator("angle(Tensor x) -> Tensor", kind="elementwise", promotes="float", to_real=True)
 sgn_op = unary("sgn", promotes="default")
 conj_op = unary("conj", promotes="default")
 conj_op.vjp(x=lambda g: conj(g))
@@ -217,8 +216,8 @@ def abs_(input: Tensor) -> Tensor:
     return _abs_into(input)  # type: ignore[no-any-return]
 
 
+export("abs_", abs_)
 for _name in ("abs_", "absolute_"):
-    export(_name, abs_)
     method(_name, abs_)
 
 
@@ -231,7 +230,7 @@ def _conjugate(input: Tensor) -> Tensor:
         tensor([1.-2.j])
     """
     require_tensor("conj", "input", input)
-    return conj_op.entry(input) if input._k.is_complex else input  # type: ignore[no-any-return]
+    return conj_op.entry(input) if input._k.is_complex else input
 
 
 _conjugate.__name__ = _conjugate.__qualname__ = "conj"

@@ -12,7 +12,7 @@ from .._operator import broadcast_shapes, operator, operators
 from .._tensor.tensor import Tensor
 from ._batching import over_dims
 from ._matrices import check_inexact, check_matrix, choose, conj, real
-from ._public import public
+from ._public import PUBLIC, public
 from .creation import cast_op, full
 from .reduction import dims_or_all, reduced_shape, restored
 from .spectra import svdvals_op
@@ -60,20 +60,22 @@ def _slope(x: Tensor, norm: Tensor, ord: float, dim: tuple[int, ...]) -> Tensor:
         return full(tuple(x.shape), 0, dtype=x.dtype, device=x.device)
     if ord == 1 or not dim:
         return x.sgn()
+    origin = norm == 0
     if ord == 2:
-        return choose(norm == 0, 0, x / norm)  # type: ignore[no-any-return]
+        return choose(origin, 0, x / norm)  # type: ignore[no-any-return]
     size = x.abs()
     if math.isinf(ord):
         # The largest elements share, if there are several.
         found = size == norm
-        shared = cast_op(operators["sum"](cast_op(found, dtype=norm.dtype), dim=dim, keepdim=True), dtype=norm.dtype)
-        return choose(found, x.sgn() / shared, 0)  # type: ignore[no-any-return]
+        count = operators["sum"](cast_op(found, dtype=norm.dtype), dim=dim, keepdim=True)
+        return choose(found, x.sgn() / count, 0)  # type: ignore[no-any-return]
     if ord < 2:
         powers = choose(size == 0, 0, size ** (ord - 1)) if ord < 1 else size ** (ord - 1)
         slope = x.sgn() * powers
     else:
         slope = x * size ** (ord - 2)
-    return choose(norm == 0, 0, slope / norm ** (ord - 1))  # type: ignore[no-any-return]
+    # The inner choice keeps 0 / 0 out of the second derivative.
+    return choose(origin, 0, slope / choose(origin, 1, norm) ** (ord - 1))  # type: ignore[no-any-return]
 
 
 @vector_norm_op.vjp
@@ -231,6 +233,8 @@ def _norm_of_matrices(
 
 
 def _extreme(x: Tensor, dim: int, largest: bool) -> Tensor:
+    if largest and x.shape[dim] == 0:
+        return x.sum(dim)  # zero, the smallest norm there is
     return x.amax(dim) if largest else x.amin(dim)
 
 
@@ -287,12 +291,11 @@ def _linalg_norm(
         raise error(
             RuntimeError,
             who,
-            "If dim is not specified but ord is, the input must be 1D or 2D. Got "
-            f"{A.ndim}D.",
+            f"If dim is not specified but ord is, the input must be 1D or 2D. Got {A.ndim}D.",
             fix="say which dimensions to take with dim=",
         )
-    if isinstance(ord, str) or (dims is None and A.ndim == 2) or (dims is not None and len(dims) == 2):
-        pair = (0, 1) if dims is None and A.ndim == 2 else (-2, -1) if dims is None else dims
+    if isinstance(ord, str) or (A.ndim if dims is None else len(dims)) == 2:
+        pair = (-2, -1) if dims is None else dims
         return _norm_of_matrices("linalg.matrix_norm", A, ord, pair, keepdim, dtype)
     return _norm_of_vectors(who, A, ord, dims, keepdim, dtype)
 
@@ -322,7 +325,9 @@ def cdist(
     for name, x in (("X1", x1), ("X2", x2)):
         if x.dtype.is_complex or not x.dtype.is_inexact:
             raise error(
-                RuntimeError, "cdist", f"only supports floating-point dtypes, {name} got: {x.dtype.name}"
+                RuntimeError,
+                "cdist",
+                f"only supports floating-point dtypes, {name} got: {x.dtype.name}",
             )
         if x.ndim < 2:
             raise error(
@@ -334,7 +339,8 @@ def cdist(
         raise error(
             RuntimeError,
             "cdist",
-            f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}",
+            f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} "
+            f"X2: {x2.shape[-1]}",
         )
     if p < 0:
         raise error(RuntimeError, "cdist", f"only supports non-negative p values, got {p}")
@@ -427,6 +433,12 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
             f"type {y.dtype.name} instead",
         )
     return (conj(x) * y).sum(dim)  # type: ignore[no-any-return]
+
+
+@public(namespace="linalg", name="diagonal", methods=False)
+def _linalg_diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """A view of the diagonals of matrices; see `rushlight.diagonal`."""
+    return PUBLIC[""]["diagonal"](A, offset, dim1, dim2)  # type: ignore[no-any-return]
 
 
 __all__ = ["cdist", "cross", "vector_norm_op"]

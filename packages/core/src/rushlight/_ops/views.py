@@ -1,4 +1,4 @@
-"""View operators: geometry rules, their inverses, `vmap` rules, and the functions closest to them."""
+"""View operators: geometry, inverses, `vmap` rules, and the functions closest to them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .._modes import GRAD, NO_GRAD, STATE
 from .._operator import Operator, operators, view_operator
 from .._tensor.tensor import PLAIN, Tensor, strides_of
 from ._batching import front
-from ._geometry import RESHAPES, Geometry, infer_size, shape_of, view_strides
+from ._geometry import RESHAPES, Geometry, infer_size, named_sizes, shape_of, view_strides
 from ._geometry import check_dim as check_dim
 from ._geometry import check_dims as check_dims
 from ._geometry import sizes_of as sizes_of
@@ -25,7 +25,9 @@ view_op = view_operator("view(Tensor(a) x, *, int[] size) -> Tensor(a)")
 expand_op = view_operator("expand(Tensor(a) x, *, int[] size) -> Tensor(a)")
 permute_op = view_operator("permute(Tensor(a) x, *, int[] dims) -> Tensor(a)")
 select_op = view_operator("select(Tensor(a) x, *, int dim, int index) -> Tensor(a)")
-slice_op = view_operator("slice(Tensor(a) x, *, int dim, int start, int length, int step) -> Tensor(a)")
+slice_op = view_operator(
+    "slice(Tensor(a) x, *, int dim, int start, int length, int step) -> Tensor(a)"
+)
 unsqueeze_op = view_operator("unsqueeze(Tensor(a) x, *, int dim) -> Tensor(a)")
 squeeze_op = view_operator("squeeze(Tensor(a) x, *, int[] dims) -> Tensor(a)")
 diagonal_op = view_operator("diagonal(Tensor(a) x, *, int offset, int dim1, int dim2) -> Tensor(a)")
@@ -307,6 +309,9 @@ def sum_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     return view_op(x, size=tuple(shape)) if lead else x
 
 
+_new = object.__new__
+
+
 def _in_another_shape(x: Tensor, size: tuple[int, ...]) -> Any:
     """(shape, strides or None, attributes) of a tensor in a shape that is looked up, or None."""
     for n in size:
@@ -318,11 +323,13 @@ def _in_another_shape(x: Tensor, size: tuple[int, ...]) -> Any:
     return RESHAPES.get((x._shape, strides, size))
 
 
-def view(self: Tensor, *shape: Any, **keywords: Any) -> Tensor:
+def view(self: Tensor, *shape: Any, size: Any = None, dtype: Any = None) -> Tensor:
     """The same memory in another shape, or its bytes read as another dtype.
 
     Args:
         *shape: Sizes, one of which may be -1; or a dtype.
+        size: The sizes as one sequence.
+        dtype: The dtype.
     Raises:
         RuntimeError: The shape has another number of elements, or needs a copy.
     Example:
@@ -333,18 +340,36 @@ def view(self: Tensor, *shape: Any, **keywords: Any) -> Tensor:
     if self.__class__ in PLAIN:
         state = STATE.get()
         if state is GRAD or state is NO_GRAD:
-            found = _in_another_shape(self, shape)
-            if found is not None and found[1] is not None:
-                return placed_view(
-                    view_op, self, found[2], self._k, found[0], found[1], self._offset, state.grad
-                )
-    if keywords:
-        shape = (*shape, *[keywords.pop(n) for n in ("size", "dtype") if n in keywords])
-    if keywords or not shape:
-        raise error(
-            TypeError, "view", "received an invalid combination of arguments",
-            given=", ".join(keywords) or "nothing", expected="sizes, or a dtype",
-        )  # fmt: skip
+            for n in shape:
+                if n.__class__ is not int:
+                    break
+            else:
+                storage = self._storage
+                if storage is None or self._strides is None:
+                    strides_of(self)
+                    storage = self._storage
+                found = RESHAPES.get((self._shape, self._strides, shape))
+                if found is not None and found[1] is not None:
+                    made, strides, attributes = found
+                    if self._req or self._view is not None:
+                        return placed_view(
+                            view_op, self, attributes, self._k, made, strides, self._offset,
+                            state is GRAD,
+                        )  # fmt: skip
+                    # `placed_view` for what has no history: the call would take a tenth more.
+                    out: Tensor = _new(Tensor)
+                    out._k = self._k
+                    out._a = None
+                    out._storage = storage
+                    out._shape = made
+                    out._strides = strides
+                    out._offset = self._offset
+                    out._view = (self, view_op, attributes, storage.rewrites)  # type: ignore[union-attr]
+                    out._req = False
+                    out._node = None
+                    return out
+    if size is not None or dtype is not None or not shape:
+        shape = named_sizes("view", shape, dtype if size is None else size, "size")
     if len(shape) == 1 and is_dtype(shape[0]):
         return operators["view_dtype"].function(self, shape[0])  # type: ignore[no-any-return]
     wanted = infer_size("view", sizes_of(shape), self.numel())
@@ -361,7 +386,7 @@ def _remember(x: Tensor, size: tuple[int, ...]) -> tuple[int, ...] | None:
 
 
 @public()
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The same elements in another shape: a view where possible, else a copy.
 
     Raises:
@@ -374,20 +399,29 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     if input.__class__ in PLAIN:
         state = STATE.get()
         if state is GRAD or state is NO_GRAD:
-            size = shape[0] if len(shape) == 1 and shape[0].__class__ is tuple else shape
+            size = sizes[0] if len(sizes) == 1 and sizes[0].__class__ is tuple else sizes
             found = _in_another_shape(input, size)
             if found is not None and found[1] is not None:
                 return placed_view(
-                    view_op, input, found[2], input._k, found[0], found[1], input._offset, state.grad
+                    view_op,
+                    input,
+                    found[2],
+                    input._k,
+                    found[0],
+                    found[1],
+                    input._offset,
+                    state.grad,
                 )
-    wanted = infer_size("reshape", sizes_of(shape), input.numel())
+    if shape is not None or not sizes:
+        sizes = named_sizes("reshape", sizes, shape, "shape")
+    wanted = infer_size("reshape", sizes_of(sizes), input.numel())
     if _remember(input, wanted) is None:
         input = operators["clone"](input)
     return view_op.entry(input, size=wanted)  # type: ignore[no-any-return]
 
 
 @public(function=False)
-def expand(self: Tensor, *size: Any, implicit: bool = False) -> Tensor:
+def expand(self: Tensor, *sizes: Any, size: Any = None, implicit: bool = False) -> Tensor:
     """A view in which dimensions of size 1 are repeated; -1 keeps a size.
 
     Raises:
@@ -397,7 +431,9 @@ def expand(self: Tensor, *size: Any, implicit: bool = False) -> Tensor:
         tensor([[1, 2],
                 [1, 2]])
     """
-    wanted = list(sizes_of(size))
+    if size is not None:
+        sizes = named_sizes("expand", sizes, size, "size")
+    wanted = list(sizes_of(sizes))
     shape = shape_of(self)
     lead = len(wanted) - len(shape)
     if lead < 0:
@@ -426,7 +462,7 @@ def expand(self: Tensor, *size: Any, implicit: bool = False) -> Tensor:
 
 
 @public()
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     """A view with its dimensions in another order.
 
     Raises:
@@ -436,8 +472,10 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
         >>> rushlight.permute(rushlight.zeros(2, 3, 4), (2, 0, 1)).shape
         rushlight.Size([4, 2, 3])
     """
+    if dims is not None:
+        order = named_sizes("permute", order, dims, "dims")
     ndim = len(shape_of(input))
-    given = sizes_of(dims)
+    given = sizes_of(order)
     if len(given) != ndim:
         raise error(
             RuntimeError,

@@ -135,7 +135,7 @@ def cosine(
     requires_grad: bool = False,
 ) -> Tensor:
     """Half a period of a sine."""
-    steps = M if sym else M + 1
+    steps = max(M if sym else M + 1, 1)
     return _made(
         "cosine", M, lambda: np.sin((np.arange(M) + 0.5) * (np.pi / steps)),
         dtype, layout, device, requires_grad,

@@ -332,7 +332,8 @@ class Tensor(TensorMethods):
         storage = storage_of(self)
         if STATE.get().recorder is None:
             storage = Storage(storage.runtime, storage.native, storage._buffer)
-        made = over(self._k, storage, self._offset, tuple(self.shape), strides_of(self))
+        # `_shape`, not `shape`: a lazy parameter has memory but tells no shape.
+        made = over(self._k, storage, self._offset, tuple(self._shape), strides_of(self))
         made._a = self._a
         return made
 
@@ -381,7 +382,7 @@ class Tensor(TensorMethods):
 
 
 #: Classes whose operators need no look at overrides or levels; `Parameter` joins.
-PLAIN: set[type] = {Tensor}
+PLAIN: set[Any] = {Tensor}
 
 
 def _as_subclass(result: Any, cls: Any) -> Any:

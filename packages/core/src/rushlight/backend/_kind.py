@@ -79,6 +79,12 @@ class Kind:
             return
         find, accepts = self.backend.find_kernel, self.backend.accepts_out
         self.t[:] = [find(name, self.dtype) for name in names]
+        bind = getattr(self.runtime, "bind", None)
+        if bind is not None:
+            self.t[:] = [
+                None if kernel is None else bind(name, kernel, self.dtype)
+                for name, kernel in zip(names, self.t, strict=True)
+            ]
         self.hot[:] = self.t if self.infers else [None] * len(names)
         self.outs[:] = [
             kernel if name in accepts else None for name, kernel in zip(names, self.t, strict=True)

@@ -21,10 +21,18 @@ hookimpl = pluggy.HookimplMarker("rushlight")
 
 
 class DeviceRuntime(Protocol):
-    """The duties of one device.  Native arrays and buffers are opaque to the core."""
+    """The duties of one device.  Native arrays and buffers are opaque to the core.
+
+    A runtime may also have `bind(name, kernel, dtype)`, which gives the kernel as the core is to
+    call it for operator `name` on this device and a first operand of `dtype`: loaded there, or
+    with this device made the current one.
+    """
 
     #: Kernels check operand shapes and dtypes themselves and find the result's; the core asks
-    #: the meta function only to explain a failure.
+    #: the meta function only to explain a failure.  Where this is False, the core asks the meta
+    #: function first, allocates the results, and hands them to the kernel as `out=` (a native
+    #: array; a tuple with None for absent ones where the operator has several results).  Only
+    #: operators without meta function, whose results' shapes depend on data, return arrays then.
     infers_shapes: bool
     #: Class of native arrays; they have `.shape` and `.dtype` (NumPy's or rushlight's).
     array_type: type

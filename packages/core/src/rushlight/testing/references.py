@@ -64,4 +64,5 @@ def softmax(x: Array, dim: int) -> Array:
 
 def log_softmax(x: Array, dim: int) -> Array:
     """Logarithm of `softmax`."""
-    return np.asarray(x - logsumexp(x, dim, keepdim=True))
+    shifted = x - (np.max(x, axis=dim, keepdims=True) if x.size else 0)
+    return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=dim, keepdims=True)))

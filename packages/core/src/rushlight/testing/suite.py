@@ -76,11 +76,11 @@ def _decompositions() -> Iterator[Call]:
 def _views() -> Iterator[Call]:
     for sample in _samples():
         if sample.group.operator.view_rule is not None:
-            for layout in checks.LAYOUTS:
+            for layout in checks.LAYOUTS if sample.group.layouts else checks.LAYOUTS[:1]:
                 yield Call(checks.check_view, sample, (_dtypes.float32, layout))
 
 
-def _differentiable(*, with_empty: bool = True) -> Iterator[tuple[Sample, DType]]:
+def _differentiable() -> Iterator[tuple[Sample, DType]]:
     for sample in _samples():
         if not checks.is_smooth(sample):
             continue
@@ -103,10 +103,11 @@ def _second_gradients() -> Iterator[Call]:
 
 
 def _gradient_dtypes() -> Iterator[Call]:
-    for sample, _ in _differentiable():
+    for sample in _samples():
         for dtype in (_dtypes.float32, _dtypes.bfloat16, _dtypes.complex64):
-            if dtype in sample.dtypes:
-                yield Call(checks.check_gradient_dtype, sample, (dtype,))
+            if checks.is_smooth(sample) and dtype in sample.dtypes:
+                if sample.group.complex_gradient or not dtype.is_complex:
+                    yield Call(checks.check_gradient_dtype, sample, (dtype,))
 
 
 def _jvps() -> Iterator[Call]:

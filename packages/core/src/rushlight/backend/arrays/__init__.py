@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ._common import ArrayModule, Entry, Kernel, Kernels, merge
+from .activation import activation_kernels
 from .counting import counting_kernels
 from .creation import creation_kernels
 from .elementwise import ACCEPTS_OUT as ELEMENTWISE_OUT
@@ -40,6 +41,7 @@ _FAMILIES: tuple[Callable[[ArrayModule], Mapping[str, Entry]], ...] = (
     creation_kernels,
     elementwise_kernels,
     special_function_kernels,
+    activation_kernels,
     reduction_kernels,
     scan_kernels,
     sorting_kernels,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ._bessel import hankel_parts, ordinary, modified
+from ._bessel import hankel_parts, modified, ordinary
 from ._bessel_series import (
     AIRY_MIDDLE,
     AIRY_P,

@@ -9,6 +9,8 @@ References:
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ._common import Array, ArrayModule
@@ -117,7 +119,7 @@ class Factorizations:
     def permutation(self, pivots: Array, rows: int) -> Array:
         """The order of rows that a sequence of 1-based pivot swaps makes."""
         xp = self.xp
-        flat = pivots.reshape(-1, pivots.shape[-1])
+        flat = pivots.reshape(math.prod(pivots.shape[:-1]), pivots.shape[-1])
         order = xp.broadcast_to(xp.arange(rows), (len(flat), rows)).copy()
         batch = xp.arange(len(flat))
         for k in range(flat.shape[1]):

@@ -11,6 +11,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ class Indefinite:
         """(LD, pivots, info) of the lower triangles of a batch of matrices."""
         xp = self.xp
         n = x.shape[-1]
-        out = xp.tril(x).reshape(-1, n, n) if x.size else x.copy().reshape(-1, n, n)
+        count = math.prod(x.shape[:-2])
+        out = xp.tril(x).reshape(count, n, n)
         pivots = xp.zeros((len(out), n), np.int32)
         info = xp.zeros(len(out), np.int32)
         for matrix, places, item in zip(out, pivots, range(len(out)), strict=True):
@@ -108,9 +110,10 @@ class Indefinite:
         xp = self.xp
         batch = np.broadcast_shapes(ld.shape[:-2], b.shape[:-2])
         n, k = b.shape[-2:]
-        out = xp.broadcast_to(b, (*batch, n, k)).astype(b.dtype, order="C").reshape(-1, n, k)
-        factors = xp.broadcast_to(ld, (*batch, n, n)).reshape(-1, n, n)
-        places = xp.broadcast_to(pivots, (*batch, n)).reshape(-1, n)
+        count = math.prod(batch)
+        out = xp.broadcast_to(b, (*batch, n, k)).astype(b.dtype, order="C").reshape(count, n, k)
+        factors = xp.broadcast_to(ld, (*batch, n, n)).reshape(count, n, n)
+        places = xp.broadcast_to(pivots, (*batch, n)).reshape(count, n)
         for a, p, x in zip(factors, places, out, strict=True):
             self._solve_one(a, p, x, hermitian and b.dtype.kind == "c")
         return out.reshape(*batch, n, k)

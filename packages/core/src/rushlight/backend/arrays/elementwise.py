@@ -182,7 +182,7 @@ def _unary(xp: ArrayModule) -> Kernels:
         return xp.log(x / (1 - x))
 
     def entr(x: Array) -> Array:
-        inside = -x * xp.log(xp.where(x > 0, x, 1))
+        inside = 0 - x * xp.log(xp.where(x > 0, x, 1))  # at 0 it is 0, not -0
         return xp.where(x < 0, x.dtype.type(-math.inf), inside)
 
     def angle(x: Array) -> Array:
@@ -428,15 +428,11 @@ def _ternary(xp: ArrayModule) -> Kernels:
             return xp.add(x, step * weight, out=out)
         return xp.add(y, step * (weight - 1), out=out)
 
-    def addcmul(
-        x: Array, a: Array, b: Array, *, value: Any = 1, out: Array | None = None
-    ) -> Array:
+    def addcmul(x: Array, a: Array, b: Array, *, value: Any = 1, out: Array | None = None) -> Array:
         product = xp.multiply(a, b)
         return xp.add(x, product if value == 1 else product * value, out=out)
 
-    def addcdiv(
-        x: Array, a: Array, b: Array, *, value: Any = 1, out: Array | None = None
-    ) -> Array:
+    def addcdiv(x: Array, a: Array, b: Array, *, value: Any = 1, out: Array | None = None) -> Array:
         quotient = xp.true_divide(a, b)
         return xp.add(x, quotient if value == 1 else quotient * value, out=out)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from rushlight._errors import LinAlgError, error
 
-from ._common import INT64, Array, ArrayModule, Kernel, Kernels
+from ._common import INT64, Array, ArrayModule, Kernel, Kernels, by_float
 from ._factorizations import Factorizations
 from ._indefinite import Indefinite
 
@@ -29,6 +29,9 @@ def linalg_kernels(xp: ArrayModule) -> Kernels:
     entries: Kernels = {
         name: {"floating": kernel, "complex": kernel} for name, kernel in kernels.items()
     }
+    entries["linalg_matrix_exp"] = by_float(
+        kernels["linalg_matrix_exp"], complex=kernels["linalg_matrix_exp"]
+    )
     entries["lu_permutation"] = {"integer": factor.permutation}
     return entries
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..references import truncated_quotient
-from ._inputs import near, positive, real, values, within
+from ._inputs import constant, near, positive, real, values, within
 from ._table import (
     BOOL,
     COMPLEX,
@@ -40,7 +40,7 @@ SAMPLES = [
         case(positive(2, 3), real(2, 3), dtypes=INEXACT),
         case(positive(3, 1), real(2), dtypes=INEXACT),
         case(positive(0, 2), real(2), dtypes=INEXACT),
-        case(within(-3, 3)(4), values(0, 1, 2, 3)),
+        case(within(-3, 3)(4), constant(values(0, 1, 2, 3))),
         case(values(0.0, 0.0, 2.0, -2.0), values(0.0, 2.0, 0.0, 3.0), dtypes=FLOATING, smooth=False),
         dtypes=(*FLOATING, *INTEGER[:1], *COMPLEX),
         tolerance=16.0,

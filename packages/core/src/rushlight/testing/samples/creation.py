@@ -36,7 +36,7 @@ SAMPLES = [
         "cast",
         lambda x, dtype: x,
         case(real(2, 3), dtype=_dtypes.float64),
-        case(real(2, 3), dtype=_dtypes.float32),
+        case(real(2, 3), dtype=_dtypes.float32, smooth=False),
         case(real(0), dtype=_dtypes.float16),
         case(special(), dtype=_dtypes.bfloat16, smooth=False, dtypes=FULL),
         dtypes=(*FULL, _dtypes.bfloat16, _dtypes.int64, _dtypes.bool_),

@@ -96,6 +96,10 @@ def huber_loss(
         tensor(1.5000)
     """
     reduction = resolve_reduction("huber_loss", reduction)
+    if not isinstance(delta, (int, float)):
+        raise error(
+            TypeError, "huber_loss", f"delta must be a float or int, got {type(delta).__name__}"
+        )
     if not delta > 0:
         raise error(
             RuntimeError,

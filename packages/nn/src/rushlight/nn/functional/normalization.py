@@ -35,7 +35,7 @@ def batch_norm(
         eps: Added to the variance.
 
     Raises:
-        ValueError: `training` with a single value per channel.
+        ValueError: `training` with a single value per channel, or `eps` is too small.
         RuntimeError: A parameter has the wrong size, or statistics are missing in evaluation.
 
     References:
@@ -48,6 +48,9 @@ def batch_norm(
         tensor([[-1.],
                 [ 1.]])
     """
+    if eps < 0 or (training and eps == 0):
+        least = "positive during training" if training else "non-negative"
+        raise error(ValueError, "batch_norm", f"eps must be {least}, but got {eps}")
     if training:
         _check_more_than_one_value("batch_norm", input)
     elif running_mean is None or running_var is None:
