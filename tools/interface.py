@@ -76,6 +76,7 @@ def signature(function: Any, *, method: bool = False) -> str:
         return "(*args: Any, **kwargs: Any) -> Any"
     parts = []
     star = False
+    adds_out = getattr(function, "accepts_out", False) and "out" not in found.parameters
     for place, parameter in enumerate(found.parameters.values()):
         name, kind = parameter.name, parameter.kind
         if place == 0 and method:
@@ -86,7 +87,7 @@ def signature(function: Any, *, method: bool = False) -> str:
             parts.append(f"*{name}: {note}")
             star = True
         elif kind is inspect.Parameter.VAR_KEYWORD:
-            if getattr(function, "accepts_out", False):
+            if adds_out:
                 parts.append(("" if star else "*, ") + "out: Any = ...")
                 star = True
             parts.append(f"**{name}: {note}")
@@ -95,7 +96,7 @@ def signature(function: Any, *, method: bool = False) -> str:
                 parts.append("*")
                 star = True
             parts.append(f"{name}: {note}{default(parameter)}")
-    if getattr(function, "accepts_out", False) and not any(p.startswith("**") for p in parts):
+    if adds_out and not any(p.startswith("**") for p in parts):
         parts += [*([] if star else ["*"]), "out: Any = ..."]
     result = annotation(found.return_annotation)
     return f"({', '.join(parts)}) -> {result}"

@@ -21,6 +21,7 @@ from ._tensor.tensor import (
     PLAIN,
     Tensor,
     base_of,
+    contiguous_strides,
     dense,
     fresh,
     meta_tensor,
@@ -189,8 +190,12 @@ def elementwise_entry(op: Operator) -> Entry:
     kernel.
     """
     index = op.index
+    defaults = op.schema.defaults
+    count = len(op.schema.attributes)
 
     def entry(*inputs: Any, **attributes: Any) -> Any:
+        if len(attributes) != count:
+            attributes = {**defaults, **attributes}
         kind = inputs[0]._k if inputs and inputs[0].__class__ in PLAIN else None
         kernel = None if kind is None else kind.hot[index]
         if kernel is not None:

@@ -213,6 +213,8 @@ class Operator:
         if self.check_rule is not None:
             self.check_rule(*inputs)
         inputs = promoted(self, inputs)
+        if len(attributes) != len(self.schema.attributes):
+            attributes = {**self.schema.defaults, **attributes}
         if state is _dispatch.GRAD or state is _dispatch.NO_GRAD:
             if all(x.__class__ in _dispatch.PLAIN or x is None for x in inputs):
                 return _dispatch.run(self, inputs, attributes, state.grad)

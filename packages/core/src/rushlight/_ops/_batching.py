@@ -29,7 +29,9 @@ def front_or_expanded(x: Tensor, bdim: int | None, size: int) -> Tensor:
 def batch_size(inputs: tuple[Any, ...], bdims: tuple[Any, ...]) -> int:
     """Number of items in the batch."""
     return next(
-        int(x.shape[d]) for x, d in zip(inputs, bdims, strict=True) if x is not None and d is not None
+        int(x.shape[d])
+        for x, d in zip(inputs, bdims, strict=True)
+        if x is not None and d is not None
     )
 
 

@@ -17,7 +17,7 @@ from .._dtypes import can_cast
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
 from .._node import NO_ATTRIBUTES
-from .._operator import Operator
+from .._operator import Operator, operators
 from .._tensor.tensor import PLAIN, Tensor, contiguous_strides, native_of, storage_of
 from ..backend import kind_of
 
@@ -249,7 +249,24 @@ def assign(who: str, x: Tensor, result: Tensor) -> Tensor:
             f"{list(result.shape)}",
             fix="use the operator that returns a new tensor",
         )
+    if result._req and result._node is not None:
+        _keep_old_value(result._node, x)
     return _dispatch.write(x, result, own=True)
+
+
+def _keep_old_value(node: Any, x: Tensor) -> None:
+    """Gives a node that keeps `x` a copy, since `x` is about to be overwritten by the node's result.
+
+    So `x.log_()` can be differentiated, as in torch; whoever else kept `x` finds it changed.
+    """
+    if not any(value is x for value in node.saved):
+        return
+    old = operators["clone"](_dispatch.detached(x))
+    old._node, old._req = x._node, x._req
+    node.versions = tuple(
+        0 if value is x else version for value, version in zip(node.saved, node.versions)
+    )
+    node.saved = tuple(old if value is x else value for value in node.saved)
 
 
 def inplace_unary(op: Operator, plain: Callable[..., Any], name: str) -> Callable[..., Any]:

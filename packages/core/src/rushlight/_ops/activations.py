@@ -547,5 +547,5 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
             f"Halving dimension must be even, but dimension {dim} is size {size}",
             given=f"input of shape {tuple(input.shape)}",
         )  # fmt: skip
-    value, gate = input.chunk(2, dim)  # type: ignore[attr-defined]
-    return value * gate.sigmoid()  # type: ignore[no-any-return]
+    value, gate = input.chunk(2, dim)
+    return value * gate.sigmoid()

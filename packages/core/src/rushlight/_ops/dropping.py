@@ -35,7 +35,7 @@ def _(x: Tensor, *, p: float, seed: int, offset: int) -> Any:
 
 def _masked(x: Tensor, keep: Tensor, p: float) -> Tensor:
     """x where it is kept, scaled so that its mean stays."""
-    return x * (cast_op(keep, dtype=x.dtype) * _scale(p))
+    return x * (cast_op(keep, dtype=x.dtype) * _scale(p))  # type: ignore[no-any-return]
 
 
 def _scale(p: float) -> float:
@@ -85,8 +85,7 @@ def dropout(input: Tensor, p: float, train: bool) -> Tensor:
         raise error(
             RuntimeError,
             "dropout",
-            "result type Float can't be cast to the desired output type "
-            f"{input.dtype.name}",
+            f"result type Float can't be cast to the desired output type {input.dtype.name}",
             fix="convert the input to a floating dtype",
         )
     if p == 1:
@@ -149,7 +148,7 @@ def _alpha(who: str, input: Tensor, p: float, train: bool, shape: tuple[int, ...
     scale = ((_SATURATED**2 * p + 1) * (1 - p)) ** -0.5
     kept = cast_op(keep, dtype=input.dtype)
     shift = (1.0 - kept) * (_SATURATED * scale) - _SATURATED * p * scale
-    return input * (kept * scale) + shift
+    return input * (kept * scale) + shift  # type: ignore[no-any-return]
 
 
 @public(methods=False)

@@ -77,7 +77,9 @@ def _read_sublists(arguments: Sequence[Any]) -> tuple[list[Tensor], list[Labels]
                 labels.append(label)
             else:
                 raise error(
-                    ValueError, "einsum", f"subscript {label!r} is not within the valid range [0, 52)"
+                    ValueError,
+                    "einsum",
+                    f"subscript {label!r} is not within the valid range [0, 52)",
                 )
         return labels
 
@@ -125,11 +127,11 @@ def _spelled_out(
     result = spell(output, covered)
     for label in result:
         if result.count(label) > 1:
-            raise error(RuntimeError, "einsum", f"output subscript {_name(label)} appears more than "
-                "once in the output")  # fmt: skip
+            raise error(RuntimeError, "einsum", f"output subscript {_name(label)} appears "
+                "more than once in the output")  # fmt: skip
         if label not in known:
-            raise error(RuntimeError, "einsum", f"output subscript {_name(label)} does not appear in "
-                "the equation for any input operand")  # fmt: skip
+            raise error(RuntimeError, "einsum", f"output subscript {_name(label)} does not appear "
+                "in the equation for any input operand")  # fmt: skip
     return spelled, result
 
 
@@ -221,9 +223,7 @@ def _contracted(
         first = first.reshape(*first.shape, *[1] * len(right))
         second = _ordered(y, b, batch + right)
         middle = [1] * len(left)
-        second = second.reshape(
-            *second.shape[: len(batch)], *middle, *second.shape[len(batch) :]
-        )
+        second = second.reshape(*second.shape[: len(batch)], *middle, *second.shape[len(batch) :])
         return first * second, order
 
     def count(labels: Labels) -> int:
@@ -274,7 +274,9 @@ def einsum(*args: Any) -> Tensor:
         tensor([3, 7])
     """
     if not args:
-        raise error(ValueError, "einsum", "must specify the equation string and at least one operand")
+        raise error(
+            ValueError, "einsum", "must specify the equation string and at least one operand"
+        )
     output: Labels | None
     if isinstance(args[0], str):
         operands = list(args[1:])
@@ -319,9 +321,7 @@ def _contraction_dims(a: Tensor, b: Tensor, dims: Any) -> tuple[list[int], list[
                 given=f"shapes {tuple(a.shape)} and {tuple(b.shape)}",
             )
         return list(range(a.ndim - dims, a.ndim)), list(range(dims))
-    first, second = (
-        [each] if isinstance(each, int) else list(each) for each in dims
-    )
+    first, second = ([each] if isinstance(each, int) else list(each) for each in dims)
     if len(first) != len(second):
         raise error(RuntimeError, "tensordot", "both dimension lists should have same length",
             given=f"dims={dims}")  # fmt: skip
@@ -364,7 +364,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Tensor | None = None) ->
         x for e, x in enumerate(right) if e not in second
     ]
     result = sum_of_products([a, b], [left, right], output)
-    return result if out is None else into("tensordot", result, out)  # type: ignore[no-any-return]
+    return result if out is None else into("tensordot", result, out)
 
 
 @public(out=True)
@@ -392,7 +392,7 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
 
 @public(out=True)
 def kron(input: Tensor, other: Tensor) -> Tensor:
-    """Kronecker product: the first tensor with each element replaced by its product with the second.
+    """Kronecker product: each element of the first tensor replaced by its product with the second.
 
     Example:
         >>> rushlight.kron(rushlight.tensor([1, 2]), rushlight.tensor([1, 10]))
@@ -400,10 +400,12 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     """
     check_tensor("kron", input)
     if not isinstance(other, Tensor):
-        raise error(TypeError, "kron", f"argument 'other' must be Tensor, not {type(other).__name__}")
+        raise error(
+            TypeError, "kron", f"argument 'other' must be Tensor, not {type(other).__name__}"
+        )
     ndim = max(input.ndim, other.ndim)
     a = [1] * (ndim - input.ndim) + list(input.shape)
     b = [1] * (ndim - other.ndim) + list(other.shape)
     first = input.reshape([n for pair in zip(a, [1] * ndim, strict=True) for n in pair])
     second = other.reshape([n for pair in zip([1] * ndim, b, strict=True) for n in pair])
-    return (first * second).reshape([n * m for n, m in zip(a, b, strict=True)])  # type: ignore[no-any-return]
+    return (first * second).reshape([n * m for n, m in zip(a, b, strict=True)])

@@ -60,7 +60,7 @@ def _check_real(who: str, x: Tensor) -> None:
 def _share(x: Tensor, out: Tensor, dim: tuple[int, ...], keepdim: bool) -> Tensor:
     """Each element's part in the extreme: tied elements share it, as in torch."""
     tied = (x == restored(out, tuple(x.shape), dim, keepdim)).to(x.dtype)
-    return tied / sum_op(tied, dim=dim, keepdim=True)
+    return tied / sum_op(tied, dim=dim, keepdim=True)  # type: ignore[no-any-return]
 
 
 def _rules(op: Operator) -> None:
@@ -244,9 +244,7 @@ def picked(x: Tensor, indices: Tensor, dim: int, keepdim: bool) -> Tensor:
     return operators["squeeze"](values, dims=(dim,))  # type: ignore[no-any-return]
 
 
-def _extreme(
-    who: str, fold: Operator, where: Operator, of_two: str
-) -> Callable[..., Any]:
+def _extreme(who: str, fold: Operator, where: Operator, of_two: str) -> Callable[..., Any]:
     """`max` or `min` in its three forms: of all elements, along a dimension, of two tensors."""
     results = result_type_named(who, ("values", "indices"))
 
@@ -286,7 +284,7 @@ def _extreme(
 
 
 max = _extreme("max", amax_op, argmax_op, "maximum")
-max.__doc__ = """The largest element; along a dimension, `(values, indices)`; of two tensors, each larger one.
+max.__doc__ = """The largest element; along a dimension `(values, indices)`; of two tensors, each.
 
     Args:
         input: Real tensor.
@@ -300,7 +298,7 @@ max.__doc__ = """The largest element; along a dimension, `(values, indices)`; of
         tensor([1, 0])
     """
 min = _extreme("min", amin_op, argmin_op, "minimum")
-min.__doc__ = """The smallest element; along a dimension, `(values, indices)`; of two tensors, each smaller one.
+min.__doc__ = """The smallest element; along a dimension `(values, indices)`; of two tensors, each.
 
     Args:
         input: Real tensor.

@@ -15,7 +15,16 @@ from .._layout import contiguous_format, preserve_format, strided
 from .._modes import GRAD, NO_GRAD, STATE
 from .._operator import operator
 from .._tensor.construction import placed
-from .._tensor.tensor import PLAIN, Tensor, contiguous_strides, fresh, meta_tensor, over, strides_of
+from .._tensor.tensor import (
+    PLAIN,
+    Tensor,
+    contiguous_strides,
+    fresh,
+    meta_tensor,
+    native_of,
+    over,
+    strides_of,
+)
 from ..backend import Kind, kind_of
 from ._batching import batch_size
 from ._geometry import shape_of, sizes_of

@@ -157,7 +157,7 @@ def _sum_with_adjoint_of_triangle(x: Tensor) -> Tensor:
 
 
 def _real_as(x: Tensor, like: Tensor) -> Tensor:
-    return cast_op(real(x), dtype=like.dtype) if like.dtype.is_complex else x  # type: ignore[no-any-return]
+    return cast_op(real(x), dtype=like.dtype) if like.dtype.is_complex else x
 
 
 @qr_op.vjp
@@ -357,7 +357,7 @@ def zero_pivots(lu: Tensor) -> Tensor:
     if n == 0:
         return full(tuple(lu.shape[:-2]), 0, dtype=int32, device=lu.device)
     places = choose(values == 0, counted(n, lu) + 1, n + 1).amin(-1)
-    return choose(places == n + 1, 0, places).to(int32)
+    return choose(places == n + 1, 0, places).to(int32)  # type: ignore[no-any-return]
 
 
 @public(namespace="linalg", out=True, methods=False, op=lu_factor_op)

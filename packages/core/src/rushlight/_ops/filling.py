@@ -1,149 +1,219 @@
-"""Writing into tensors: one value everywhere, or the values of another tensor."""
+"""Tensors filled with random numbers in place."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from .. import _dispatch
+from .._dispatch import write
+from .._dtypes import bool_, float32, float64
 from .._errors import error
-from .._modes import GRAD, NO_GRAD, STATE
-from .._operator import operator, operators
-from .._tensor.tensor import PLAIN, Tensor, native_of, storage_of
-from ..backend import Kind
-from ._geometry import shape_of
-from ._public import public
-from .factories import filled, filled_like, fitting
-
-#: Native zeros; a kind keeps no number that equals another with a different sign.
-_ZEROS: dict[Kind, Any] = {}
+from .._tensor.tensor import Tensor
+from ._public import method
+from .creation import cast_op
+from .draws import draw, draw_true
+from .random import check_bounds, check_probabilities, check_std, drawn, integers
 
 
-def _native_number(kind: Kind, value: Any) -> Any:
-    """A native 0-d array of a number, kept for the next time."""
-    if value or value.__class__ is not int:
-        return kind.scalar(value)
-    found = _ZEROS.get(kind)
-    if found is None:
-        found = _ZEROS[kind] = kind.scalar(0)
-    return found
+def _filled(x: Tensor, values: Tensor) -> Tensor:
+    return write(x, values if values.dtype is x.dtype else cast_op(values, dtype=x.dtype))
 
 
-def _filled_in_place(who: str, x: Tensor, value: Any) -> Tensor:
-    if isinstance(value, Tensor):
-        if value.ndim:
-            raise error(
-                RuntimeError,
-                who,
-                "fill_ only supports 0-dimension value tensor but got tensor with "
-                f"{value.ndim} dimensions.",
-            )
-        return _dispatch.write(x, value)
-    kind = x._k
-    value = fitting(value, kind.dtype)
-    if x.__class__ in PLAIN and not kind.is_meta:
-        state = STATE.get()
-        if state is NO_GRAD or (state is GRAD and not x._req and x._view is None):
-            _dispatch.check_writable(x)
-            native = x._a
-            kind.runtime.copy(
-                native_of(x) if native is None else native, _native_number(kind, value)
-            )
-            storage = x._storage
-            if storage is None:
-                storage = storage_of(x)
-            storage.version += 1
-            return x
-    return _dispatch.write(x, filled((), value, kind))
+def _check_continuous(who: str, x: Tensor, what: str, *, complex: bool = False) -> None:
+    if not (x.dtype.is_floating_point or (complex and x.dtype.is_complex)):
+        raise error(
+            RuntimeError if what else NotImplementedError,
+            who,
+            f"{what or who} needs a floating-point dtype but you specified {x.dtype.name}",
+        )
 
 
-@public(function=True)
-def fill_(input: Tensor, value: Any) -> Tensor:
-    """Writes one value into every element.
+def _from(keywords: dict[str, Any], positional: Any, who: str) -> Any:
+    """The argument that torch calls `from`, a word that Python keeps for itself."""
+    value = keywords.pop("from", positional)
+    if keywords:
+        raise error(TypeError, who, f"got an unexpected keyword argument {next(iter(keywords))!r}")
+    return value
+
+
+def _on(x: Tensor, name: str, who: str, generator: Any) -> Tensor:
+    return drawn(who, name, tuple(x.shape), x.dtype, x.device, generator)
+
+
+def uniform_(
+    self: Tensor, from_: float = 0, to: float = 1, *, generator: Any = None, **keywords: Any
+) -> Tensor:
+    """Fills the tensor with numbers distributed uniformly over [from, to).
 
     Raises:
-        RuntimeError: `value` is a tensor with dimensions, or the dtype can't hold it.
+        RuntimeError: `from` exceeds `to`.
     Example:
-        >>> rushlight.zeros(2).fill_(3)
+        >>> rushlight.empty(2).uniform_(3, 3)
         tensor([3., 3.])
     """
-    return _filled_in_place("fill_", input, value)
-
-
-@public(function=True)
-def zero_(input: Tensor) -> Tensor:
-    """Writes zero into every element.
-
-    Example:
-        >>> rushlight.ones(2).zero_()
-        tensor([0., 0.])
-    """
-    return _filled_in_place("zero_", input, 0)
-
-
-@public(function=False)
-def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
-    """Writes the values of another tensor, broadcast and converted, into this one.
-
-    Raises:
-        RuntimeError: The shapes do not fit.
-    Example:
-        >>> rushlight.zeros(2, 2).copy_(rushlight.tensor([1, 2]))
-        tensor([[1., 2.],
-                [1., 2.]])
-    """
-    if not isinstance(src, Tensor):
-        raise error(
-            TypeError, "copy_", f"argument 'other' must be Tensor, not {type(src).__name__}"
-        )
-    shape, given = shape_of(self), shape_of(src)
-    if shape != given:
-        lead = len(shape) - len(given)
-        for place, n in enumerate(given):
-            wanted = shape[place + lead] if lead >= 0 else None
-            if wanted is None or n not in (1, wanted):
-                raise error(
-                    RuntimeError,
-                    "copy_",
-                    f"The size of tensor a ({wanted}) must match the size of tensor b ({n}) at "
-                    f"non-singleton dimension {place + lead}",
-                    given=f"x of shape {tuple(shape)}, src of shape {tuple(given)}",
-                )
-    return _dispatch.write(self, src)
-
-
-fill_op = operator("fill(Tensor x, Tensor value) -> Tensor")
-
-
-@fill_op.decomposition
-def _(x: Tensor, value: Tensor) -> Tensor:
-    value = operators["to_kind"].function(value, x._k)
-    return operators["expand"](value, size=tuple(x.shape)).clone()  # type: ignore[no-any-return]
-
-
-# The old values do not matter, which is a gradient of zero rather than none.
-fill_op.vjp(
-    x=lambda g, x_shape: operators["full"].function(x_shape, 0, dtype=g.dtype, device=g.device),
-    value=lambda g: g.sum(),
-)
-
-
-@public(methods=False)
-def fill(input: Tensor, value: Any) -> Tensor:
-    """A tensor of one value with the shape and kind of another.
-
-    Example:
-        >>> rushlight.fill(rushlight.tensor([1, 2]), 5)
-        tensor([5, 5])
-    """
-    if not isinstance(value, Tensor):
-        if not input.requires_grad and not STATE.get().interpreters:
-            return filled_like(input, value, None, None)
-        value = filled((), value, input._k)
-    elif value.ndim:
+    low = _from(keywords, from_, "uniform_")
+    _check_continuous("uniform_", self, "", complex=True)
+    if not low <= to:
         raise error(
             RuntimeError,
-            "fill",
-            f"fill only supports 0-dimension value tensor but got tensor with {value.ndim} "
-            "dimensions",
+            "uniform_",
+            f"uniform_ expects to return a [from, to) range, but found from={low} > to={to}",
         )
-    return fill_op(input, value)  # type: ignore[no-any-return]
+    values = _on(self, "random_uniform", "uniform_", generator)
+    if low == 0 and to == 1:
+        return _filled(self, values)
+    return _filled(self, values * (to - low) + low)
+
+
+def normal_(self: Tensor, mean: float = 0, std: float = 1, *, generator: Any = None) -> Tensor:
+    """Fills the tensor with normal numbers.
+
+    Raises:
+        RuntimeError: `std` is negative.
+    Example:
+        >>> rushlight.empty(2).normal_(3, 0)
+        tensor([3., 3.])
+    """
+    _check_continuous("normal_", self, "", complex=True)
+    check_std("normal_", std)
+    values = _on(self, "random_normal", "normal_", generator)
+    if std != 1:
+        values = values * std
+    return _filled(self, values if mean == 0 else values + mean)
+
+
+def exponential_(self: Tensor, lambd: float = 1, *, generator: Any = None) -> Tensor:
+    """Fills the tensor with numbers of the exponential distribution of rate `lambd`.
+
+    Raises:
+        RuntimeError: The rate is not positive, or the dtype not floating.
+    Example:
+        >>> bool((rushlight.empty(8).exponential_() > 0).all())
+        True
+    """
+    _check_continuous("exponential_", self, "Exponential distribution")
+    if not lambd > 0:
+        raise error(
+            RuntimeError,
+            "exponential_",
+            f"exponential_ expects lambda > 0.0, but found lambda={lambd}",
+        )
+    values = _on(self, "random_exponential", "exponential_", generator)
+    return _filled(self, values if lambd == 1 else values / lambd)
+
+
+def geometric_(self: Tensor, p: float, *, generator: Any = None) -> Tensor:
+    """Fills the tensor with the number of trials until one of probability `p` succeeds.
+
+    Raises:
+        RuntimeError: `p` lies outside (0, 1).
+    Example:
+        >>> bool((rushlight.empty(8).geometric_(0.5) >= 1).all())
+        True
+    """
+    if not 0 < p < 1:
+        raise error(
+            RuntimeError, "geometric_", f"geometric_ expects p to be in (0, 1), but got p={p}"
+        )
+    if self.dtype is bool_ or self.dtype.is_complex:
+        raise error(NotImplementedError, "geometric_", f"not implemented for {self.dtype.name}")
+    dtype = float64 if self.dtype is float64 or not self.dtype.is_floating_point else float32
+    waits = draw(
+        "geometric_", "random_exponential", tuple(self.shape), dtype, self.device, generator
+    )
+    return _filled(self, (waits / -math.log1p(-p)).ceil().clamp(min=1))
+
+
+def cauchy_(self: Tensor, median: float = 0, sigma: float = 1, *, generator: Any = None) -> Tensor:
+    """Fills the tensor with numbers of the Cauchy distribution.
+
+    Raises:
+        RuntimeError: `sigma` is not positive, or the dtype not floating.
+    Example:
+        >>> rushlight.empty(3).cauchy_().shape
+        rushlight.Size([3])
+    """
+    _check_continuous("cauchy_", self, "Cauchy distribution")
+    if not sigma > 0:
+        raise error(
+            RuntimeError, "cauchy_", f"cauchy_ expects sigma > 0.0, but found sigma={sigma}"
+        )
+    turns = _on(self, "random_uniform", "cauchy_", generator) - 0.5
+    return _filled(self, (turns * math.pi).tan() * sigma + median)
+
+
+def log_normal_(self: Tensor, mean: float = 1, std: float = 2, *, generator: Any = None) -> Tensor:
+    """Fills the tensor with exponentials of normal numbers.
+
+    Raises:
+        RuntimeError: `std` is not positive, or the dtype not floating.
+    Example:
+        >>> bool((rushlight.empty(8).log_normal_() > 0).all())
+        True
+    """
+    _check_continuous("log_normal_", self, "log_normal_")
+    if not std > 0:
+        raise error(
+            RuntimeError, "log_normal_", f"log_normal_ expects std > 0.0, but found std={std}"
+        )
+    values = _on(self, "random_normal", "log_normal_", generator)
+    return _filled(self, (values * std + mean).exp())
+
+
+# How many bits of an integer each floating dtype holds exactly.
+_MANTISSA = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
+
+
+def random_(
+    self: Tensor, from_: Any = None, to: Any = None, *, generator: Any = None, **keywords: Any
+) -> Tensor:
+    """Fills the tensor with integers from `from` to `to - 1`; all that the dtype holds by default.
+
+    Args:
+        from_: Lowest integer, `from` in torch; alone, it is `to`.
+        to: Upper bound.
+        generator: Source of randomness.
+        **keywords: `from`.
+    Raises:
+        RuntimeError: There is no such integer.
+    Example:
+        >>> rushlight.empty(2).random_(3, 4)
+        tensor([3., 3.])
+    """
+    named = "from" in keywords
+    low = _from(keywords, from_, "random_")
+    if low is not None and to is None and not named:
+        low, to = 0, low
+    dtype = self.dtype
+    if to is None:
+        bits = 8 * dtype.itemsize - dtype.is_signed
+        most = 2 if dtype is bool_ else 1 << bits
+        to = (1 << _MANTISSA[dtype.name]) + 1 if dtype.is_floating_point else most
+    low = 0 if low is None else low
+    check_bounds("random_", low, to, dtype)
+    return _filled(
+        self,
+        integers("random_", int(low), int(to), tuple(self.shape), dtype, self.device, generator),
+    )
+
+
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
+    """Fills the tensor with ones, each with probability `p`, and zeros.
+
+    Args:
+        p: A number, or a tensor that broadcasts to this one's shape.
+        generator: Source of randomness.
+    Raises:
+        RuntimeError: A probability lies outside [0, 1].
+    Example:
+        >>> rushlight.empty(2).bernoulli_(1.0)
+        tensor([1., 1.])
+    """
+    check_probabilities("bernoulli_", p)
+    return _filled(self, draw_true("bernoulli_", p, tuple(self.shape), self.device, generator))
+
+
+for _function in (
+    uniform_, normal_, exponential_, geometric_, cauchy_, log_normal_, random_, bernoulli_,
+):  # fmt: skip
+    method(_function.__name__, _function)

@@ -199,7 +199,7 @@ def _c2c(who: str, x: Any, s: Any, dim: Any, norm: str | None, forward: bool) ->
     scale = _norm(who, norm)
     x = _fitted(who, x, dims, sizes)
     if not dims:
-        return x
+        return x  # type: ignore[no-any-return]
     return c2c_op(x, dim=dims, norm=scale, forward=forward)  # type: ignore[no-any-return]
 
 

@@ -107,9 +107,7 @@ def _bounds(who: str, column: Tensor, bounds: Sequence[float] | None) -> tuple[f
     return low, high
 
 
-def _edges(
-    who: str, column: Tensor, bins: Any, bounds: Sequence[float] | None
-) -> Tensor:
+def _edges(who: str, column: Tensor, bins: Any, bounds: Sequence[float] | None) -> Tensor:
     """The edges of one dimension's bins."""
     if isinstance(bins, Tensor):
         if bins.ndim != 1 or bins.numel() == 0:
@@ -151,9 +149,7 @@ def _widths(edges: Tensor) -> Tensor:
     return edges.narrow(0, 1, size) - edges.narrow(0, 0, size)
 
 
-def _counted(
-    x: Tensor, edges: list[Tensor], weight: Tensor | None, density: bool
-) -> Tensor:
+def _counted(x: Tensor, edges: list[Tensor], weight: Tensor | None, density: bool) -> Tensor:
     """The histogram of the rows of a matrix."""
     sizes = [int(e.shape[0]) - 1 for e in edges]
     flat: Any = full((x.shape[0],), 0, dtype=int64, device=x.device)
@@ -173,7 +169,7 @@ def _counted(
         out = out / out.sum()
         for d, edge in enumerate(edges):
             out = out / _widths(edge).reshape([-1 if e == d else 1 for e in range(len(sizes))])
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 def _check_values(who: str, input: Tensor, weight: Tensor | None, rows: tuple[int, ...]) -> None:
@@ -255,9 +251,7 @@ def histogramdd(
     """
     check_tensor("histogramdd", input)
     if input.ndim < 2:
-        raise error(
-            RuntimeError, "histogramdd", "input tensor should have at least 2 dimensions"
-        )
+        raise error(RuntimeError, "histogramdd", "input tensor should have at least 2 dimensions")
     _check_values("histogramdd", input, weight, tuple(input.shape[:-1]))
     size = input.shape[-1]
     count_all = 1
@@ -290,4 +284,3 @@ def histogramdd(
     ]
     hist = _counted(points, edges, weight, density)
     return result_type_named("histogramdd", ("hist", "bin_edges"))(hist, tuple(edges))
-

@@ -66,7 +66,7 @@ def _dims(who: str, dim: Any, ndim: int) -> tuple[int, ...]:
 def _filled(who: str, x: Tensor, mask: Tensor | None, value: Any) -> Tensor:
     """The tensor with `value` where the mask is false."""
     found = _mask_for(who, x, mask)
-    return x if found is None else choose(found, x, value)  # type: ignore[no-any-return]
+    return x if found is None else choose(found, x, value)
 
 
 def _in(x: Tensor, dtype: DType | None) -> Tensor:
@@ -473,4 +473,4 @@ def normalize(
     place = check_dim(who, dim, input.ndim)
     x = _in(input, dtype)
     size = norm(x, ord, place, keepdim=True, mask=mask)
-    return _filled(who, x, mask, 0) / size.clamp(min=eps)
+    return _filled(who, x, mask, 0) / size.clamp(min=eps)  # type: ignore[no-any-return]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _dispatch
-from .._dispatch import Spec, explained, native_of
+from .._dispatch import Spec, explained
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
 from .._node import NO_ATTRIBUTES, Node, next_sequence_number
 from .._operator import Operator, broadcast_shapes, operator, operators
-from .._tensor.tensor import PLAIN, Tensor, fresh, refreshed
+from .._saving import keep
+from .._tensor.tensor import PLAIN, Tensor, fresh, native_of, refreshed
 from ._batching import batch_size, front, front_or_expanded
 from ._public import export, into, method, public
 from .reduction import sum_op
@@ -20,10 +20,6 @@ matmul_op = operator("matmul(Tensor x, Tensor y) -> Tensor")
 mm_op = operator("mm(Tensor x, Tensor y) -> Tensor")
 bmm_op = operator("bmm(Tensor x, Tensor y) -> Tensor")
 dot_op = operator("dot(Tensor x, Tensor y) -> Tensor")
-addmm_op = operator(
-    "addmm(Tensor x, Tensor a, Tensor b, *, Scalar beta=1, Scalar alpha=1) -> Tensor"
-)
-linear_op = operator("linear(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
 
 
 # -- shapes and checks ----------------------------------------------------------------------
@@ -38,11 +34,11 @@ def transposed(x: Tensor) -> Tensor:
 def adjoint(x: Tensor) -> Tensor:
     """The conjugate transpose of matrices."""
     x = transposed(x)
-    return operators["conj"](x) if x._k.is_complex else x  # type: ignore[no-any-return]
+    return operators["conj"](x) if x._k.is_complex else x
 
 
-def _conj(x: Tensor) -> Tensor:
-    return operators["conj"](x) if x._k.is_complex else x  # type: ignore[no-any-return]
+def conj(x: Tensor) -> Tensor:
+    return operators["conj"](x) if x._k.is_complex else x
 
 
 def check_operands(who: str, *xs: Any) -> None:
@@ -79,7 +75,7 @@ def check_ndim(who: str, name: str, x: Tensor, ndim: int) -> None:
         )
 
 
-def _mismatch(who: str, x: Any, y: Any) -> Exception:
+def mismatch(who: str, x: Any, y: Any) -> Exception:
     return error(
         RuntimeError,
         who,
@@ -104,7 +100,7 @@ def product_shape(who: str, x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int
         )
     inner = y[0] if len(y) == 1 else y[-2]
     if x[-1] != inner:
-        raise _mismatch(who, x, y)
+        raise mismatch(who, x, y)
     batch = broadcast_shapes(who, x[:-2], y[:-2])
     return (*batch, *x[-2:-1], *(y[-1:] if len(y) > 1 else ()))
 
@@ -134,7 +130,7 @@ def _(x: Tensor, y: Tensor) -> Tensor:
 
 def _matmul_x(g: Tensor, x_shape: tuple[int, ...], y: Tensor) -> Tensor:
     if y.ndim == 1:
-        return g.unsqueeze(-1) * _conj(y)
+        return g.unsqueeze(-1) * conj(y)
     if len(x_shape) == 1:
         return matmul_op(g.unsqueeze(-2), adjoint(y)).squeeze(-2)  # type: ignore[no-any-return]
     return matmul_op(g, adjoint(y))  # type: ignore[no-any-return]
@@ -143,17 +139,17 @@ def _matmul_x(g: Tensor, x_shape: tuple[int, ...], y: Tensor) -> Tensor:
 def _matmul_y(g: Tensor, x: Tensor, y_shape: tuple[int, ...]) -> Tensor:
     if x.ndim == 1:
         if len(y_shape) == 1:
-            return g * _conj(x)
-        return _conj(x).unsqueeze(-1) * g.unsqueeze(-2)
+            return g * conj(x)
+        return conj(x).unsqueeze(-1) * g.unsqueeze(-2)
     if len(y_shape) == 1:
         g = g.unsqueeze(-1)
-        return _flat_product(x, g).squeeze(-1)
+        return flat_product(x, g).squeeze(-1)
     if len(y_shape) == 2 and x.ndim > 2:
-        return _flat_product(x, g)
+        return flat_product(x, g)
     return matmul_op(adjoint(x), g)  # type: ignore[no-any-return]
 
 
-def _flat_product(x: Tensor, g: Tensor) -> Tensor:
+def flat_product(x: Tensor, g: Tensor) -> Tensor:
     """The sum over the batch of x^H g, as one product of tall matrices."""
     if x.ndim == 2:
         return matmul_op(adjoint(x), g)  # type: ignore[no-any-return]
@@ -228,6 +224,7 @@ def hang_node(op: Operator, out: Tensor, attributes: dict[str, Any] = NO_ATTRIBU
 
 
 _new = object.__new__
+matmul_rule: Any = matmul_op.vjp_rule
 _MATMUL = matmul_op.index
 _GENERIC = matmul_op.entry
 
@@ -261,7 +258,7 @@ def _entry(x: Any, y: Any) -> Any:
                             (x._node or x) if needs_x else None,
                             (y._node or y) if needs_y else None,
                         )
-                        matmul_op.keepers_two[needs_x + 2 * needs_y](node, x, y, out)
+                        keep(node, matmul_rule.keeps((needs_x, needs_y)), (x, y), out)
                 return out
     if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
         if hasattr(type(y), "__rmatmul__") and not isinstance(y, Tensor):
@@ -319,7 +316,7 @@ def _matrix_rules(op: Operator, ndim: int) -> None:
         check_ndim(op.name, "input", x, ndim)
         check_ndim(op.name, "mat2", y, ndim)
         if x.shape[-1] != y.shape[-2] or x.shape[:-2] != y.shape[:-2]:
-            raise _mismatch(op.name, x.shape, y.shape)
+            raise mismatch(op.name, x.shape, y.shape)
         return Spec((*x.shape[:-1], y.shape[-1]), x.dtype)
 
     op.vjp(x=lambda g, y: op(g, adjoint(y)), y=lambda g, x: op(adjoint(x), g))
@@ -382,7 +379,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     check_ndim("mv", "input", input, 2)
     check_ndim("mv", "vec", vec, 1)
     if input.shape[1] != vec.shape[0]:
-        raise _mismatch("mv", input.shape, vec.shape)
+        raise mismatch("mv", input.shape, vec.shape)
     return matmul_op(input, vec)  # type: ignore[no-any-return]
 
 
@@ -396,7 +393,7 @@ def _(x: Tensor, y: Tensor) -> Tensor:
     return sum_op(x * y, dim=(0,), keepdim=False)  # type: ignore[no-any-return]
 
 
-dot_op.vjp(x=lambda g, y: g * _conj(y), y=lambda g, x: g * _conj(x))
+dot_op.vjp(x=lambda g, y: g * conj(y), y=lambda g, x: g * conj(x))
 
 
 def _check_dot(who: str, x: Tensor, y: Tensor) -> None:
@@ -447,7 +444,7 @@ def vdot(input: Tensor, other: Tensor) -> Tensor:
         tensor(1.+0.j)
     """
     _check_dot("vdot", input, other)
-    return dot_op(_conj(input), other)  # type: ignore[no-any-return]
+    return dot_op(conj(input), other)  # type: ignore[no-any-return]
 
 
 @public(out=True, aliases=("ger",))
@@ -461,283 +458,8 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """
     for name, x in (("input", input), ("vec2", vec2)):
         if not isinstance(x, Tensor):
-            raise error(TypeError, "outer", f"argument '{name}' must be Tensor, not {type(x).__name__}")
+            raise error(
+                TypeError, "outer", f"argument '{name}' must be Tensor, not {type(x).__name__}"
+            )
         check_ndim("outer", name, x, 1)
     return input.unsqueeze(1) * vec2
-
-
-# -- a product added to something -----------------------------------------------------------
-
-
-def _numbers(x: Tensor, *values: Any) -> tuple[Any, ...]:
-    """Factors for a product of some dtype; those of integers lose their fraction, as in torch."""
-    if x.dtype.is_inexact:
-        return values
-    if x.dtype.name == "bool":
-        return tuple(bool(value) for value in values)
-    return tuple(int(value) if isinstance(value, float) else value for value in values)
-
-
-def _check_fits(who: str, x: Tensor, shape: tuple[int, ...]) -> None:
-    """Raises unless x can be expanded to the shape of the product."""
-    lead = len(shape) - x.ndim
-    fits = lead >= 0
-    for n, m in zip(x.shape, shape[max(lead, 0) :], strict=False):
-        fits = fits and n in (1, m)
-    if not fits:
-        raise error(
-            RuntimeError,
-            who,
-            f"The expanded size of the tensor {list(shape)} must match the existing size "
-            f"{list(x.shape)}",
-            given=f"input of shape {tuple(x.shape)}, a product of shape {shape}",
-        )
-
-
-def _plus(who: str, x: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
-    """beta * x + alpha * product; with beta 0, NaN and infinity in x do not count."""
-    beta, alpha = _numbers(product, beta, alpha)
-    _check_fits(who, x, tuple(product.shape))
-    if alpha != 1:
-        product = product * alpha
-    if beta == 0:
-        return product
-    return (x if beta == 1 else x * beta) + product
-
-
-@addmm_op.meta
-def _(x: Tensor, a: Tensor, b: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Spec:
-    check_operands("addmm", a, b, x)
-    check_ndim("addmm", "mat1", a, 2)
-    check_ndim("addmm", "mat2", b, 2)
-    if a.shape[1] != b.shape[0]:
-        raise _mismatch("addmm", a.shape, b.shape)
-    shape = (a.shape[0], b.shape[1])
-    _check_fits("addmm", x, shape)
-    return Spec(shape, a.dtype)
-
-
-@addmm_op.decomposition
-def _(x: Tensor, a: Tensor, b: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    return _plus("addmm", x, matmul_op(a, b), beta, alpha)
-
-
-def _conj_number(value: Any) -> Any:
-    return value.conjugate() if isinstance(value, complex) else value
-
-
-def _scaled(g: Tensor, by: Any) -> Tensor:
-    return g if by == 1 else g * _conj_number(by)
-
-
-addmm_op.vjp(
-    x=lambda g, beta: _scaled(g, beta),
-    a=lambda g, b, alpha: _scaled(matmul_op(g, adjoint(b)), alpha),
-    b=lambda g, a, alpha: _scaled(matmul_op(adjoint(a), g), alpha),
-)
-
-
-@public(out=True, inplace=True, op=addmm_op)
-def addmm(
-    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1
-) -> Tensor:
-    """`beta * input + alpha * (mat1 @ mat2)`.
-
-    Raises:
-        RuntimeError: Shapes or dtypes do not fit.
-    Example:
-        >>> one = rushlight.tensor([[1]])
-        >>> rushlight.addmm(one, one, one, beta=2, alpha=3)
-        tensor([[5]])
-    """
-    check_operands("addmm", input, mat1, mat2)
-    meta: Any = addmm_op.meta_rule
-    meta(input, mat1, mat2, beta=beta, alpha=alpha)
-    beta, alpha = _numbers(mat1, beta, alpha)
-    return addmm_op(input, mat1, mat2, beta=beta, alpha=alpha)  # type: ignore[no-any-return]
-
-
-@public(out=True, inplace=True)
-def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    """`beta * input + alpha * (mat @ vec)`.
-
-    Example:
-        >>> rushlight.addmv(rushlight.ones(1), rushlight.ones(1, 2), rushlight.ones(2))
-        tensor([3.])
-    """
-    check_operands("addmv", input, mat, vec)
-    return _plus("addmv", input, mv(mat, vec), beta, alpha)
-
-
-@public(out=True, inplace=True)
-def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    """`beta * input + alpha * outer(vec1, vec2)`.
-
-    Example:
-        >>> rushlight.addr(rushlight.ones(1, 1), rushlight.ones(1), rushlight.ones(1))
-        tensor([[2.]])
-    """
-    product = outer(vec1, vec2)
-    for name, value in (("beta", beta), ("alpha", alpha)):
-        if isinstance(value, float) and not product.dtype.is_inexact and not input.dtype.is_inexact:
-            raise error(
-                RuntimeError,
-                "addr",
-                f"For integral input tensors, argument {name} must not be a floating point number.",
-                given=f"{name}={value}",
-            )
-    return _plus("addr", input, product, beta, alpha)
-
-
-def _check_batches(who: str, x: Tensor, a: Tensor, b: Tensor) -> None:
-    check_operands(who, x, a, b)
-    check_ndim(who, "batch1", a, 3)
-    check_ndim(who, "batch2", b, 3)
-
-
-@public(out=True, inplace=True)
-def addbmm(
-    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
-) -> Tensor:
-    """`beta * input + alpha *` the sum of the products of two batches of matrices.
-
-    Example:
-        >>> rushlight.addbmm(rushlight.ones(1), rushlight.ones(2, 1, 1), rushlight.ones(2, 1, 1))
-        tensor([[3.]])
-    """
-    _check_batches("addbmm", input, batch1, batch2)
-    product = sum_op(bmm(batch1, batch2), dim=(0,), keepdim=False)
-    return _plus("addbmm", input, product, beta, alpha)
-
-
-@public(out=True, inplace=True)
-def baddbmm(
-    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
-) -> Tensor:
-    """`beta * input + alpha *` the products of two batches of matrices.
-
-    Example:
-        >>> rushlight.baddbmm(rushlight.ones(1), rushlight.ones(1, 1, 2), rushlight.ones(1, 2, 1))
-        tensor([[[3.]]])
-    """
-    _check_batches("baddbmm", input, batch1, batch2)
-    return _plus("baddbmm", input, bmm(batch1, batch2), beta, alpha)
-
-
-# -- linear ---------------------------------------------------------------------------------
-
-
-@linear_op.meta
-def _(x: Tensor, weight: Tensor, bias: Tensor | None) -> Spec:
-    check_operands("linear", x, weight, *([] if bias is None else [bias]))
-    if not x.ndim or not 1 <= weight.ndim <= 2:
-        raise error(
-            RuntimeError,
-            "linear",
-            "expected an input of at least one dimension and a weight of one or two",
-            given=f"shapes {tuple(x.shape)} and {tuple(weight.shape)}",
-        )
-    if x.shape[-1] != weight.shape[-1]:
-        raise _mismatch("linear", x.shape, weight.shape[::-1])
-    shape = (*x.shape[:-1], *weight.shape[:-1])
-    if bias is not None:
-        _check_fits("linear", bias, shape)
-    return Spec(shape, x.dtype)
-
-
-@linear_op.decomposition
-def _(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    out = matmul_op(x, transposed(weight) if weight.ndim == 2 else weight)
-    return out if bias is None else out + bias  # type: ignore[no-any-return]
-
-
-def _linear_weight(g: Tensor, x: Tensor, weight_shape: tuple[int, ...]) -> Tensor:
-    if len(weight_shape) == 1:
-        return _flat_product(x.unsqueeze(0) if x.ndim == 1 else x, g.unsqueeze(-1)).squeeze(-1)
-    if x.ndim == 1:
-        return g.unsqueeze(-1) * _conj(x)
-    if x.ndim > 2:
-        x = x.reshape(-1, x.shape[-1]) if x.shape[-1] else x.flatten(0, -2)
-        g = g.reshape(-1, g.shape[-1]) if g.shape[-1] else g.flatten(0, -2)
-    return matmul_op(transposed(g), _conj(x))  # type: ignore[no-any-return]
-
-
-def _linear_x(g: Tensor, weight: Tensor) -> Tensor:
-    if weight.ndim == 1:
-        return g.unsqueeze(-1) * _conj(weight)
-    return matmul_op(g, _conj(weight))  # type: ignore[no-any-return]
-
-
-linear_op.vjp(
-    x=_linear_x,
-    weight=_linear_weight,
-    bias=lambda g: g,
-)
-
-
-@public(namespace="ops", methods=False, op=linear_op)
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`input @ weight.T + bias`.
-
-    Args:
-        input: (*, in)
-        weight: (out, in), or (in).
-        bias: (out), or None.
-    Raises:
-        RuntimeError: Shapes or dtypes do not fit.
-    Example:
-        >>> rushlight.ops.linear(rushlight.ones(2), rushlight.ones(3, 2))
-        tensor([2., 2., 2.])
-    """
-    return linear_op.entry(input, weight, bias)  # type: ignore[no-any-return]
-
-
-_LINEAR = linear_op.index
-_GENERIC_LINEAR = linear_op.entry
-
-
-def _linear_entry(x: Any, weight: Any, bias: Any) -> Any:
-    """The usual case of `linear` straight to the kernel, as `_entry` does for products."""
-    if x.__class__ in PLAIN and weight.__class__ in PLAIN and x._k is weight._k:
-        kind = x._k
-        state = STATE.get()
-        kernel = kind.hot[_LINEAR]
-        if kernel is not None and (state is GRAD or state is NO_GRAD):
-            a, b, c = x._a, weight._a, None
-            if a is None:
-                a = native_of(x)
-            if b is None:
-                b = native_of(weight)
-            if bias is not None:
-                if bias.__class__ not in PLAIN or bias._k is not kind:
-                    return _GENERIC_LINEAR(x, weight, bias)
-                c = bias._a
-                if c is None:
-                    c = native_of(bias)
-            if a.ndim and b.ndim:
-                try:
-                    result = kernel(a, b, c)
-                except Exception as raised:
-                    inputs = (x, weight, bias)
-                    raise explained(linear_op, inputs, NO_ATTRIBUTES, raised) from raised
-                if result.__class__ is not kind.array:
-                    result = kind.runtime.wrap(result, kind.dtype)
-                out = fresh(kind, result)
-                if state is GRAD:
-                    needs = (
-                        x._req if x._view is None else refreshed(x),
-                        weight._req if weight._view is None else refreshed(weight),
-                        bias is not None and (bias._req if bias._view is None else refreshed(bias)),
-                    )
-                    if True in needs:
-                        inputs = (x, weight, bias)
-                        return _dispatch.record(linear_op, inputs, NO_ATTRIBUTES, out, needs)
-                return out
-    if STATE.get().autocast is None:
-        operands = (x, weight) if bias is None else (x, weight, bias)
-        if all(v.__class__ in PLAIN for v in operands):
-            check_operands("linear", *operands)
-    return _GENERIC_LINEAR(x, weight, bias)
-
-
-linear_op.entry = _linear_entry

@@ -63,7 +63,7 @@ def _nudged(x: Tensor) -> Tensor:
     tiny = choose(diagonal(factors) == 0, full((), epsilon, dtype=x.dtype, device=x.device), 0)
     # A + P L diag(tiny) has the factors P, L and U + diag(tiny).
     place = permutation_matrix(pivots, x.shape[-1], factors)
-    return x + place @ (lower_factor(factors) * tiny.unsqueeze(-2))
+    return x + place @ (lower_factor(factors) * tiny.unsqueeze(-2))  # type: ignore[no-any-return]
 
 
 @det_op.vjp
@@ -72,7 +72,7 @@ def _(g: Tensor, *, x: Tensor) -> Tensor:
         return x * 0
     nudged = _nudged(x)
     scale = g * conj(det_op(nudged))
-    return scale.unsqueeze(-1).unsqueeze(-1) * adjoint(inv_op(nudged))
+    return scale.unsqueeze(-1).unsqueeze(-1) * adjoint(inv_op(nudged))  # type: ignore[no-any-return]
 
 
 det_op.batching(over_batches(det_op, 2))
@@ -207,7 +207,7 @@ def _power(who: str, A: Tensor, n: int) -> Tensor:
             result = A if result is None else result @ A
         n >>= 1
         if not n:
-            return fresh_copy(result) if result is A else result  # type: ignore[no-any-return]
+            return fresh_copy(result) if result is A else result
         A = A @ A
 
 
@@ -462,7 +462,7 @@ def cond(A: Tensor, p: Any = None) -> Tensor:
             return full(tuple(A.shape[:-2]), 0, dtype=A.dtype.to_real(), device=A.device)
         values = svdvals_op(A)
         first, last = values.select(-1, 0), values.select(-1, values.shape[-1] - 1)
-        return last / first if p == -2 else first / last
+        return last / first if p == -2 else first / last  # type: ignore[no-any-return]
     check_square(f"linalg.cond(ord={p})", A)
     check_inexact(who, A)
     from .vector_norms import matrix_norm

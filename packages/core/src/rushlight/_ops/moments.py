@@ -76,7 +76,7 @@ def inferred(who: str, input: Tensor, dtype: DType | None) -> Tensor:
             f"{what} must be either a floating point or complex dtype. Got: {chosen.name}",
             fix="convert the input, or give dtype=rushlight.float32",
         )
-    return input if input.dtype is chosen else cast_op(input, dtype=chosen)  # type: ignore[no-any-return]
+    return input if input.dtype is chosen else cast_op(input, dtype=chosen)
 
 
 @public(out=True, op=mean_op)
@@ -159,7 +159,7 @@ def _var_vjp(
 ) -> Tensor:
     freedom = max(count_of(x.shape, dim) - correction, 0)
     scaled = restored(_divided(g * 2.0, freedom), tuple(x.shape), dim, keepdim)
-    return scaled * (x - mean_op(x, dim=dim, keepdim=True))
+    return scaled * (x - mean_op(x, dim=dim, keepdim=True))  # type: ignore[no-any-return]
 
 
 def _std_vjp(
@@ -245,7 +245,7 @@ def var(
     """
     x, attributes = _spread_arguments("var", input, dim, unbiased, keepdim, correction)
     result: Tensor = var_op(x, **attributes)
-    return result if out is None else into("var", result, out)  # type: ignore[no-any-return]
+    return result if out is None else into("var", result, out)
 
 
 def std(
@@ -265,7 +265,7 @@ def std(
     """
     x, attributes = _spread_arguments("std", input, dim, unbiased, keepdim, correction)
     result: Tensor = std_op(x, **attributes)
-    return result if out is None else into("std", result, out)  # type: ignore[no-any-return]
+    return result if out is None else into("std", result, out)
 
 
 public(op=var_op)(var)
@@ -382,7 +382,9 @@ def cov(
     else:
         average = (x * weights).sum(1, keepdim=True) / total
         lost = total if aweights is None else (weights * aweights.reshape(-1)).sum()
-        freedom = (total - correction * lost / total) if aweights is not None else total - correction
+        freedom = (
+            (total - correction * lost / total) if aweights is not None else total - correction
+        )
         freedom = freedom.clamp(min=0)
     if not isinstance(freedom, Tensor) and freedom <= 0:
         import warnings
@@ -392,7 +394,7 @@ def cov(
     weighted = centred if weights is None else centred * weights
     product = centred @ (weighted.conj() if weighted.is_complex() else weighted).transpose(0, 1)
     out = product / (freedom if isinstance(freedom, Tensor) else float(freedom))
-    return out if input.ndim == 2 and out.numel() != 1 else out.squeeze()  # type: ignore[no-any-return]
+    return out if input.ndim == 2 and out.numel() != 1 else out.squeeze()
 
 
 @public()
@@ -421,7 +423,5 @@ def corrcoef(input: Tensor) -> Tensor:
     deviation = (diagonal.real if c.is_complex() else diagonal).sqrt()
     c = c / deviation.unsqueeze(1) / deviation.unsqueeze(0)
     if not c.is_complex():
-        return c.clamp(-1, 1)  # type: ignore[no-any-return]
+        return c.clamp(-1, 1)
     return PUBLIC[""]["complex"](c.real.clamp(-1, 1), c.imag.clamp(-1, 1))  # type: ignore[no-any-return]
-
-

@@ -100,4 +100,4 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     length = vector_norm_op(input, ord=float(p), dim=others, keepdim=True)
     # The small summand keeps the quotient below the bound after rounding, as in torch.
     scale = (float(maxnorm) / (length + 1e-7)).masked_fill(length <= maxnorm, 1)
-    return input * cast_op(scale, dtype=input.dtype)
+    return input * cast_op(scale, dtype=input.dtype)  # type: ignore[no-any-return]

@@ -180,7 +180,7 @@ def _between(ordered: Tensor, ranks: Tensor, interpolation: str) -> Tensor:
     exact, ranks = ranks, ranks.detach()
     if interpolation in ("lower", "higher", "nearest"):
         rounding = {"lower": "floor", "higher": "ceil", "nearest": "round"}[interpolation]
-        return ordered.gather(-1, getattr(ranks, rounding)().to(int64))  # type: ignore[no-any-return]
+        return ordered.gather(-1, getattr(ranks, rounding)().to(int64))
     below = ranks.floor()
     low = ordered.gather(-1, below.to(int64))
     high = ordered.gather(-1, ranks.ceil().to(int64))
@@ -201,7 +201,7 @@ def _arranged(
         out = values.movedim(-1, 0)
         if keepdim:
             out = out.unsqueeze(place + 1)
-    return out if chances.ndim else out.squeeze(0)  # type: ignore[no-any-return]
+    return out if chances.ndim else out.squeeze(0)
 
 
 @public(out=True)

@@ -7,17 +7,15 @@ from typing import Any
 
 from .._config import settings
 from .._device import device as Device
-from .._dispatch import write
-from .._dtypes import DType, bool_, float32, float64, int64
+from .._dtypes import DType, bool_, int64
 from .._errors import error
 from .._operator import broadcast_shapes, operator, operators
 from .._tensor.construction import placed
 from .._tensor.tensor import Tensor
 from ..backend import kind_of
-from ._public import into, method, public
-from ._results import exactly_into
+from ._public import into, public
 from .creation import cast_op, full
-from .draws import draw, draw_integers, draw_true, random_permutation_op, reserved
+from .draws import draw, draw_true, random_permutation_op, reserved
 from .reduction import check_tensor, has_values
 from .views import sizes_of
 
@@ -70,7 +68,7 @@ def _made(
     result = drawn(who, name, shape, dtype or settings.default_dtype, placed(device), generator)
     if out is not None:
         return into(who, result, out)  # type: ignore[no-any-return]
-    return result.requires_grad_() if requires_grad else result  # type: ignore[no-any-return]
+    return result.requires_grad_() if requires_grad else result
 
 
 # -- factories ------------------------------------------------------------------------------
@@ -138,7 +136,7 @@ def randn(
     return _made("randn", "random_normal", size, generator, out, dtype, device, requires_grad)
 
 
-def _check_bounds(who: str, low: Any, high: Any, dtype: DType) -> None:
+def check_bounds(who: str, low: Any, high: Any, dtype: DType) -> None:
     if low >= high:
         raise error(
             RuntimeError,
@@ -193,15 +191,15 @@ def randint(*args: Any, **keywords: Any) -> Tensor:
     low, high = (_whole("randint", bound[name]) for name in ("low", "high"))
     shape = _check_shape("randint", sizes_of((bound["size"],)))
     dtype = given["dtype"] or (int64 if out is None else out.dtype)
-    _check_bounds("randint", low, high, dtype)
+    check_bounds("randint", low, high, dtype)
     where = placed(given["device"]) if out is None else out.device
-    result = _integers("randint", low, high, shape, dtype, where, given["generator"])
+    result = integers("randint", low, high, shape, dtype, where, given["generator"])
     if out is not None:
         return into("randint", result, out)  # type: ignore[no-any-return]
-    return result.requires_grad_() if given["requires_grad"] else result  # type: ignore[no-any-return]
+    return result.requires_grad_() if given["requires_grad"] else result
 
 
-def _integers(
+def integers(
     who: str,
     low: int,
     high: int,
@@ -256,7 +254,7 @@ def randperm(
         return into("randperm", result, out)  # type: ignore[no-any-return]
     if dtype is not int64:
         result = cast_op(result, dtype=dtype)
-    return result.requires_grad_() if requires_grad else result  # type: ignore[no-any-return]
+    return result.requires_grad_() if requires_grad else result
 
 
 # -- like another tensor --------------------------------------------------------------------
@@ -268,7 +266,7 @@ def _like(
     check_tensor(who, input)
     where = input.device if device is None else placed(device)
     result = drawn(who, name, tuple(input.shape), dtype or input.dtype, where, None)
-    return result.requires_grad_() if requires_grad else result  # type: ignore[no-any-return]
+    return result.requires_grad_() if requires_grad else result
 
 
 @public(methods=False)
@@ -337,10 +335,10 @@ def randint_like(
         raise error(TypeError, "randint_like", "missing argument 'high'")
     first, stop = _whole("randint_like", low or 0), _whole("randint_like", high)
     chosen = dtype or input.dtype
-    _check_bounds("randint_like", first, stop, chosen)
+    check_bounds("randint_like", first, stop, chosen)
     where = input.device if device is None else placed(device)
-    result = _integers("randint_like", first, stop, tuple(input.shape), chosen, where, None)
-    return result.requires_grad_() if requires_grad else result  # type: ignore[no-any-return]
+    result = integers("randint_like", first, stop, tuple(input.shape), chosen, where, None)
+    return result.requires_grad_() if requires_grad else result
 
 
 # -- normal, bernoulli ----------------------------------------------------------------------
@@ -367,8 +365,7 @@ def _attached(value: Tensor, *parameters: Tensor) -> Tensor:
     return value
 
 
-
-def _check_std(who: str, std: Any) -> None:
+def check_std(who: str, std: Any) -> None:
     if isinstance(std, Tensor):
         if std.is_complex():
             raise error(RuntimeError, who, "normal expects standard deviation to be non-complex")
@@ -408,7 +405,7 @@ def normal(
         >>> rushlight.normal(rushlight.tensor([1.0, 2.0]), 0.0)
         tensor([1., 2.])
     """
-    _check_std("normal", std)
+    check_std("normal", std)
     tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
     if not tensors:
         if size is None:
@@ -428,7 +425,7 @@ def normal(
     return result.requires_grad_() if requires_grad else result  # type: ignore[no-any-return]
 
 
-def _check_probabilities(who: str, p: Any) -> None:
+def check_probabilities(who: str, p: Any) -> None:
     if isinstance(p, Tensor):
         if not p.dtype.is_floating_point:
             raise error(
@@ -456,370 +453,7 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None) -> Tensor:
     """
     check_tensor("bernoulli", input)
     chance = input if p is None else p
-    _check_probabilities("bernoulli", chance)
+    check_probabilities("bernoulli", chance)
     chance = chance.detach() if isinstance(chance, Tensor) else chance
     ones = draw_true("bernoulli", chance, tuple(input.shape), input.device, generator)
     return _attached(cast_op(ones, dtype=input.dtype), input)
-
-
-# -- in place -------------------------------------------------------------------------------
-
-
-def _filled(x: Tensor, values: Tensor) -> Tensor:
-    return write(x, values if values.dtype is x.dtype else cast_op(values, dtype=x.dtype))
-
-
-def _check_continuous(who: str, x: Tensor, what: str, *, complex: bool = False) -> None:
-    if not (x.dtype.is_floating_point or (complex and x.dtype.is_complex)):
-        raise error(
-            RuntimeError if what else NotImplementedError,
-            who,
-            f"{what or who} needs a floating-point dtype but you specified {x.dtype.name}",
-        )
-
-
-def _from(keywords: dict[str, Any], positional: Any, who: str) -> Any:
-    """The argument that torch calls `from`, a word that Python keeps for itself."""
-    value = keywords.pop("from", positional)
-    if keywords:
-        raise error(TypeError, who, f"got an unexpected keyword argument {next(iter(keywords))!r}")
-    return value
-
-
-def _on(x: Tensor, name: str, who: str, generator: Any) -> Tensor:
-    return drawn(who, name, tuple(x.shape), x.dtype, x.device, generator)
-
-
-def uniform_(
-    self: Tensor, from_: float = 0, to: float = 1, *, generator: Any = None, **keywords: Any
-) -> Tensor:
-    """Fills the tensor with numbers distributed uniformly over [from, to).
-
-    Raises:
-        RuntimeError: `from` exceeds `to`.
-    Example:
-        >>> rushlight.empty(2).uniform_(3, 3)
-        tensor([3., 3.])
-    """
-    low = _from(keywords, from_, "uniform_")
-    _check_continuous("uniform_", self, "", complex=True)
-    if not low <= to:
-        raise error(
-            RuntimeError,
-            "uniform_",
-            f"uniform_ expects to return a [from, to) range, but found from={low} > to={to}",
-        )
-    values = _on(self, "random_uniform", "uniform_", generator)
-    if low == 0 and to == 1:
-        return _filled(self, values)
-    return _filled(self, values * (to - low) + low)
-
-
-def normal_(
-    self: Tensor, mean: float = 0, std: float = 1, *, generator: Any = None
-) -> Tensor:
-    """Fills the tensor with normal numbers.
-
-    Raises:
-        RuntimeError: `std` is negative.
-    Example:
-        >>> rushlight.empty(2).normal_(3, 0)
-        tensor([3., 3.])
-    """
-    _check_continuous("normal_", self, "", complex=True)
-    _check_std("normal_", std)
-    values = _on(self, "random_normal", "normal_", generator)
-    if std != 1:
-        values = values * std
-    return _filled(self, values if mean == 0 else values + mean)
-
-
-def exponential_(self: Tensor, lambd: float = 1, *, generator: Any = None) -> Tensor:
-    """Fills the tensor with numbers of the exponential distribution of rate `lambd`.
-
-    Raises:
-        RuntimeError: The rate is not positive, or the dtype not floating.
-    Example:
-        >>> bool((rushlight.empty(8).exponential_() > 0).all())
-        True
-    """
-    _check_continuous("exponential_", self, "Exponential distribution")
-    if not lambd > 0:
-        raise error(
-            RuntimeError,
-            "exponential_",
-            f"exponential_ expects lambda > 0.0, but found lambda={lambd}",
-        )
-    values = _on(self, "random_exponential", "exponential_", generator)
-    return _filled(self, values if lambd == 1 else values / lambd)
-
-
-def geometric_(self: Tensor, p: float, *, generator: Any = None) -> Tensor:
-    """Fills the tensor with the number of trials until one of probability `p` succeeds.
-
-    Raises:
-        RuntimeError: `p` lies outside (0, 1).
-    Example:
-        >>> bool((rushlight.empty(8).geometric_(0.5) >= 1).all())
-        True
-    """
-    if not 0 < p < 1:
-        raise error(
-            RuntimeError, "geometric_", f"geometric_ expects p to be in (0, 1), but got p={p}"
-        )
-    if self.dtype is bool_ or self.dtype.is_complex:
-        raise error(NotImplementedError, "geometric_", f"not implemented for {self.dtype.name}")
-    dtype = float64 if self.dtype is float64 or not self.dtype.is_floating_point else float32
-    waits = draw(
-        "geometric_", "random_exponential", tuple(self.shape), dtype, self.device, generator
-    )
-    return _filled(self, (waits / -math.log1p(-p)).ceil().clamp(min=1))
-
-
-def cauchy_(
-    self: Tensor, median: float = 0, sigma: float = 1, *, generator: Any = None
-) -> Tensor:
-    """Fills the tensor with numbers of the Cauchy distribution.
-
-    Raises:
-        RuntimeError: `sigma` is not positive, or the dtype not floating.
-    Example:
-        >>> rushlight.empty(3).cauchy_().shape
-        rushlight.Size([3])
-    """
-    _check_continuous("cauchy_", self, "Cauchy distribution")
-    if not sigma > 0:
-        raise error(
-            RuntimeError, "cauchy_", f"cauchy_ expects sigma > 0.0, but found sigma={sigma}"
-        )
-    turns = _on(self, "random_uniform", "cauchy_", generator) - 0.5
-    return _filled(self, (turns * math.pi).tan() * sigma + median)
-
-
-def log_normal_(
-    self: Tensor, mean: float = 1, std: float = 2, *, generator: Any = None
-) -> Tensor:
-    """Fills the tensor with exponentials of normal numbers.
-
-    Raises:
-        RuntimeError: `std` is not positive, or the dtype not floating.
-    Example:
-        >>> bool((rushlight.empty(8).log_normal_() > 0).all())
-        True
-    """
-    _check_continuous("log_normal_", self, "log_normal_")
-    if not std > 0:
-        raise error(
-            RuntimeError, "log_normal_", f"log_normal_ expects std > 0.0, but found std={std}"
-        )
-    values = _on(self, "random_normal", "log_normal_", generator)
-    return _filled(self, (values * std + mean).exp())
-
-
-# How many bits of an integer each floating dtype holds exactly.
-_MANTISSA = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
-
-
-def random_(
-    self: Tensor, from_: Any = None, to: Any = None, *, generator: Any = None, **keywords: Any
-) -> Tensor:
-    """Fills the tensor with integers from `from` to `to - 1`; all that the dtype holds by default.
-
-    Args:
-        from_: Lowest integer, `from` in torch; alone, it is `to`.
-        to: Upper bound.
-        generator: Source of randomness.
-        **keywords: `from`.
-    Raises:
-        RuntimeError: There is no such integer.
-    Example:
-        >>> rushlight.empty(2).random_(3, 4)
-        tensor([3., 3.])
-    """
-    named = "from" in keywords
-    low = _from(keywords, from_, "random_")
-    if low is not None and to is None and not named:
-        low, to = 0, low
-    dtype = self.dtype
-    if to is None:
-        bits = 8 * dtype.itemsize - dtype.is_signed
-        most = 2 if dtype is bool_ else 1 << bits
-        to = (1 << _MANTISSA[dtype.name]) + 1 if dtype.is_floating_point else most
-    low = 0 if low is None else low
-    _check_bounds("random_", low, to, dtype)
-    return _filled(
-        self, _integers("random_", int(low), int(to), tuple(self.shape), dtype, self.device, generator)
-    )
-
-
-def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
-    """Fills the tensor with ones, each with probability `p`, and zeros.
-
-    Args:
-        p: A number, or a tensor that broadcasts to this one's shape.
-        generator: Source of randomness.
-    Raises:
-        RuntimeError: A probability lies outside [0, 1].
-    Example:
-        >>> rushlight.empty(2).bernoulli_(1.0)
-        tensor([1., 1.])
-    """
-    _check_probabilities("bernoulli_", p)
-    return _filled(self, draw_true("bernoulli_", p, tuple(self.shape), self.device, generator))
-
-
-for _function in (
-    uniform_, normal_, exponential_, geometric_, cauchy_, log_normal_, random_, bernoulli_,
-):  # fmt: skip
-    method(_function.__name__, _function)
-
-
-# -- choices --------------------------------------------------------------------------------
-
-
-@public()
-def multinomial(
-    input: Tensor,
-    num_samples: int,
-    replacement: bool = False,
-    *,
-    generator: Any = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Positions drawn with the probabilities that each row's weights say.
-
-    Args:
-        input: Weights, a vector or rows of a matrix; they need not sum to one.
-        num_samples: How many to draw from each row.
-        replacement: Whether a position may be drawn again.
-        generator: Source of randomness.
-        out: Receives the result.
-    Raises:
-        RuntimeError: A weight is negative or not finite, a row's are all zero, or there are fewer
-            positions than draws.
-    References:
-        Efraimidis and Spirakis (2006), Weighted random sampling with a reservoir.
-        Information Processing Letters 97(5).
-    Example:
-        >>> rushlight.multinomial(rushlight.tensor([0.0, 1.0]), 1)
-        tensor([1])
-    """
-    check_tensor("multinomial", input)
-    _check_weights(input, num_samples, replacement)
-    result = _chosen(input, num_samples, replacement, generator)
-    return result if out is None else exactly_into("multinomial", result, out)  # type: ignore[no-any-return]
-
-
-def _chosen(input: Tensor, num_samples: int, replacement: bool, generator: Any) -> Tensor:
-    weights = input.detach()
-    if weights.dtype.is_reduced:
-        weights = cast_op(weights, dtype=float32)
-    shape = tuple(weights.shape)
-    if replacement:
-        bounds = weights.cumsum(-1)
-        places = draw(
-            "multinomial", "random_uniform", (*shape[:-1], num_samples), weights.dtype,
-            weights.device, generator,
-        )  # fmt: skip
-        total = bounds.narrow(-1, shape[-1] - 1, 1)
-        found = operators["searchsorted"](bounds.contiguous(), places * total, right=True)
-        # Rounding may bring a place to the very end, behind the last weight that is not zero.
-        last = (weights > 0).to(int64).cumsum(-1).argmax(-1, keepdim=True)
-        return operators["minimum"](found, last)  # type: ignore[no-any-return]
-    waits = draw(
-        "multinomial", "random_exponential", shape, weights.dtype, weights.device, generator
-    )
-    return (weights / waits).topk(num_samples, -1).indices  # type: ignore[no-any-return]
-
-
-def _check_weights(x: Tensor, count: int, replacement: bool) -> None:
-    problem = None
-    if x.ndim not in (1, 2):
-        problem = "prob_dist must be 1 or 2 dim"
-    elif not x.dtype.is_floating_point:
-        problem = f"multinomial only supports floating-point dtypes for input, got: {x.dtype.name}"
-    elif count <= 0:
-        problem = "cannot sample n_sample <= 0 samples"
-    elif not replacement and count > x.shape[-1]:
-        problem = "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
-    elif x.numel() and has_values(x):
-        if not bool(((x >= 0) & (x < math.inf)).all()):
-            problem = "probability tensor contains either `inf`, `nan` or element < 0"
-        elif bool((x.sum(-1) <= 0).any()):
-            problem = "invalid multinomial distribution (sum of probabilities <= 0)"
-    if problem is not None:
-        raise error(
-            RuntimeError,
-            "multinomial",
-            problem,
-            given=f"{x.dtype} of shape {tuple(x.shape)}, num_samples={count}",
-        )
-
-
-# Below this rate arrivals are counted one by one; above it a rejection method takes over.
-_FEW = 10.0
-_MOST_ARRIVALS = 60
-
-
-@public()
-def poisson(input: Tensor, generator: Any = None) -> Tensor:
-    """Numbers of events, Poisson distributed with the rates that the input has.
-
-    Args:
-        input: Rates, floating.
-        generator: Source of randomness.
-    Raises:
-        RuntimeError: A rate is negative.
-    References:
-        Hoermann (1993), The transformed rejection method for generating Poisson random variables.
-        Insurance: Mathematics and Economics 12.
-    Example:
-        >>> rushlight.poisson(rushlight.tensor([0.0, 0.0]))
-        tensor([0., 0.])
-    """
-    check_tensor("poisson", input)
-    if not input.dtype.is_floating_point:
-        raise error(NotImplementedError, "poisson", f"not implemented for {input.dtype.name}")
-    if input.numel() and not bool((input >= 0).all()):
-        raise error(
-            RuntimeError, "poisson", "invalid Poisson rate, expected rate to be non-negative"
-        )
-    rate = cast_op(input.detach(), dtype=float64).reshape(-1)
-    few = rate < _FEW
-    out = full((rate.shape[0],), 0, dtype=float64, device=rate.device)
-    if bool(few.any()):
-        out = operators["where"](few, _counted_arrivals(rate.clamp(max=_FEW), generator), out)
-    if not bool(few.all()):
-        out = operators["where"](few, out, _rejected_until_right(rate.clamp(min=_FEW), generator))
-    return out.reshape(tuple(input.shape)).to(input.dtype)  # type: ignore[no-any-return]
-
-
-def _counted_arrivals(rate: Tensor, generator: Any) -> Tensor:
-    """Events within the time `rate`, one after the other; more than 60 have a chance of 1e-27."""
-    shape = (rate.shape[0], _MOST_ARRIVALS)
-    waits = draw("poisson", "random_exponential", shape, float64, rate.device, generator)
-    return (waits.cumsum(1) <= rate.unsqueeze(1)).sum(1).to(float64)  # type: ignore[no-any-return]
-
-
-def _rejected_until_right(rate: Tensor, generator: Any) -> Tensor:
-    """Hoermann's PTRS for rates of at least 10: nine in ten proposals are accepted."""
-    b = rate.sqrt() * 2.53 + 0.931
-    a = b * 0.02483 - 0.059
-    inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
-    v_r = 0.9277 - 3.6224 / (b - 2)
-    log_rate = rate.log()
-    out = full((rate.shape[0],), -1, dtype=float64, device=rate.device)
-    while bool((out < 0).any()):
-        shape = (2, rate.shape[0])
-        both = draw("poisson", "random_uniform", shape, float64, rate.device, generator)
-        u, v = both.select(0, 0) - 0.5, 1.0 - both.select(0, 1)
-        us = 0.5 - u.abs()
-        k = ((a * 2 / us + b) * u + rate + 0.43).floor()
-        quick = (us >= 0.07) & (v <= v_r)
-        exact = (v * inverse_alpha / (a / (us * us) + b)).log() <= (
-            k * log_rate - rate - (k + 1).lgamma()
-        )
-        possible = (k >= 0) & ((us >= 0.013) | (v <= us))
-        right = possible & (quick | exact) & (out < 0)
-        out = operators["where"](right, k, out)
-    return out

@@ -434,7 +434,7 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     column = operators["unsqueeze"](x, dim=1)
     factors = operators["expand"](column, size=(x.shape[0], max(columns - 1, 0)))
     powers: Tensor = operators["cat"](ones, operators["cumprod"](factors, dim=1), dim=1)
-    return powers if increasing else operators["flip"](powers, dims=(1,))  # type: ignore[no-any-return]
+    return powers if increasing else operators["flip"](powers, dims=(1,))
 
 
 for _function in (arange, range, linspace, logspace, eye):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _dispatch
-from .._dispatch import Spec, native_of
+from .._dispatch import Spec
 from .._dtypes import DType, bool_, int64, uint8
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
 from .._operator import Operator, operator, operators
-from .._tensor.tensor import PLAIN, Tensor, refreshed
+from .._tensor.tensor import PLAIN, Tensor, native_of, refreshed
 from ._batching import over_dims
 from ._public import public
 from .creation import cast_op, full
@@ -19,12 +19,8 @@ from .views import check_dim, check_dims, expand_op, sum_to
 sum_op = operator("sum(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor")
 nansum_op = operator("nansum(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor")
 prod_op = operator("prod(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor")
-any_op = operator(
-    "any(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor", differentiable=False
-)
-all_op = operator(
-    "all(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor", differentiable=False
-)
+any_op = operator("any(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor", differentiable=False)
+all_op = operator("all(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor", differentiable=False)
 count_nonzero_op = operator(
     "count_nonzero(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor", differentiable=False
 )

@@ -104,7 +104,6 @@ def view_as_real(input: Tensor) -> Tensor:
     return view_as_real_op.entry(input)  # type: ignore[no-any-return]
 
 
-@public(methods=False)
 def view_as_complex(input: Tensor) -> Tensor:
     """A view of pairs of reals, in the last dimension, as complex numbers.
 
@@ -143,6 +142,9 @@ def view_as_complex(input: Tensor) -> Tensor:
             RuntimeError, "view_as_complex", "Tensor must have a storage_offset divisible by 2"
         )
     return view_as_complex_op.entry(input)  # type: ignore[no-any-return]
+
+
+public(methods=False)(view_as_complex)
 
 
 @public(methods=False)

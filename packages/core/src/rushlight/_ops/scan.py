@@ -105,7 +105,7 @@ def _(primals: Any, tangents: Any, out: Tensor, *, dim: int) -> Tensor:
 def _decays(low: Tensor, high: Tensor) -> Tensor:
     """exp(low - high), 0 where both are -infinity; for low <= high it can't overflow."""
     out = (low - high).exp()
-    return out if out.is_complex() else out.masked_fill(out != out, 0)  # type: ignore[no-any-return]
+    return out if out.is_complex() else out.masked_fill(out != out, 0)
 
 
 @logcumsumexp_op.decomposition
@@ -281,7 +281,7 @@ def diff(
         size = joined.shape[place] - 1
         after, before = joined.narrow(place, 1, size), joined.narrow(place, 0, size)
         joined = after.logical_xor(before) if joined.dtype is bool_ else after - before
-    return joined.clone() if n == 0 else joined  # type: ignore[no-any-return]
+    return joined.clone() if n == 0 else joined
 
 
 # -- integrals ------------------------------------------------------------------------------
@@ -324,9 +324,7 @@ def _areas(who: str, y: Tensor, x: Tensor | None, dx: Any, dim: int) -> tuple[Te
 
 
 @public(aliases=("trapz",), methods=False)
-def trapezoid(
-    y: Tensor, x: Tensor | None = None, *, dx: Any = 1, dim: int = -1
-) -> Tensor:
+def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = 1, dim: int = -1) -> Tensor:
     """Integral along a dimension by the trapezoidal rule.
 
     Args:
@@ -340,7 +338,7 @@ def trapezoid(
     """
     check_tensor("trapezoid", y)
     areas, place = _areas("trapezoid", y, x, dx, dim)
-    return areas.sum(place)  # type: ignore[no-any-return]
+    return areas.sum(place)
 
 
 @public(methods=False)
@@ -355,7 +353,7 @@ def cumulative_trapezoid(
     """
     check_tensor("cumulative_trapezoid", y)
     areas, place = _areas("cumulative_trapezoid", y, x, dx, dim)
-    return areas.cumsum(place)  # type: ignore[no-any-return]
+    return areas.cumsum(place)
 
 
 # -- gradient -------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def _(x: Tensor) -> Spec:
 @inv_op.vjp
 def _(g: Tensor, *, out: Tensor) -> Tensor:
     back = adjoint(out)
-    return -(back @ g @ back)
+    return -(back @ g @ back)  # type: ignore[no-any-return]
 
 
 inv_op.jvp(lambda primals, tangents, out: -(out @ tangents[0] @ out))
@@ -151,7 +151,7 @@ def _(lu: Tensor, pivots: Tensor, b: Tensor, *, left: bool, adjoint: bool) -> Te
     if adjoint:
         back = conjugate_transpose(lu)
         inner = solve_triangular_op(back, b, upper=False)
-        return place @ solve_triangular_op(back, inner, upper=True, unitriangular=True)
+        return place @ solve_triangular_op(back, inner, upper=True, unitriangular=True)  # type: ignore[no-any-return]
     inner = solve_triangular_op(lu, transposed(place) @ b, upper=False, unitriangular=True)
     return solve_triangular_op(lu, inner, upper=True)  # type: ignore[no-any-return]
 
@@ -409,7 +409,7 @@ def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
     check_square("cholesky_inverse", L)
     check_inexact("cholesky_inverse", L)
     root = solve_triangular_op(L, identity(L.shape[-1], L).expand(*L.shape), upper=bool(upper))
-    return root @ adjoint(root) if upper else adjoint(root) @ root
+    return root @ adjoint(root) if upper else adjoint(root) @ root  # type: ignore[no-any-return]
 
 
 # -- least squares ------------------------------------------------------------------------------
@@ -432,7 +432,7 @@ def _(x: Tensor, atol: Tensor, rtol: Tensor, *, hermitian: bool) -> Tensor:
         left, right, size = adjoint(left), adjoint(right), values
     kept = is_kept(size, atol, rtol)
     inverse_values = choose(kept, choose(kept, values, 1).reciprocal(), 0)
-    return (left * inverse_values.unsqueeze(-2)) @ right
+    return (left * inverse_values.unsqueeze(-2)) @ right  # type: ignore[no-any-return]
 
 
 @pinv_op.vjp
@@ -453,7 +453,7 @@ def _(primals: Any, tangents: Any, out: Tensor, *, hermitian: bool) -> Tensor:
     first = -(out @ t @ out)
     beside = (out @ back) @ (t_back - t_back @ (x @ out))
     below = (t_back - (out @ x) @ t_back) @ (back @ out)
-    return first + beside + below
+    return first + beside + below  # type: ignore[no-any-return]
 
 
 def tolerances(who: str, A: Tensor, atol: Any, rtol: Any) -> tuple[Tensor, Tensor]:

@@ -52,9 +52,7 @@ searchsorted_op = operator(
 # -- selecting operators --------------------------------------------------------------------
 
 
-def put_back(
-    g: Tensor, shape: tuple[int, ...], indices: Tensor, dim: int, dropped: bool
-) -> Tensor:
+def put_back(g: Tensor, shape: tuple[int, ...], indices: Tensor, dim: int, dropped: bool) -> Tensor:
     """The gradient of elements that were picked at `indices` along `dim`: zero elsewhere.
 
     `dropped` says that the dimension was reduced away.
@@ -64,7 +62,7 @@ def put_back(
     if dropped:
         g, indices = g.unsqueeze(dim), indices.unsqueeze(dim)
     zeros = full(shape, 0, dtype=g.dtype, device=g.device)
-    return zeros.scatter_add(dim, indices, g)  # type: ignore[no-any-return]
+    return zeros.scatter_add(dim, indices, g)
 
 
 def picked_along(x: Tensor, indices: Tensor, dim: int, dropped: bool) -> Tensor:
@@ -72,8 +70,8 @@ def picked_along(x: Tensor, indices: Tensor, dim: int, dropped: bool) -> Tensor:
     if x.ndim == 0:
         return x.reshape(tuple(indices.shape))
     if dropped:
-        return x.gather(dim, indices.unsqueeze(dim)).squeeze(dim)  # type: ignore[no-any-return]
-    return x.gather(dim, indices)  # type: ignore[no-any-return]
+        return x.gather(dim, indices.unsqueeze(dim)).squeeze(dim)
+    return x.gather(dim, indices)
 
 
 def selecting(op: Operator) -> None:
@@ -84,9 +82,7 @@ def selecting(op: Operator) -> None:
         return None if g[0] is None else put_back(g[0], shape, indices, dim, dropped)
 
     if reduces:
-        op.vjp(
-            lambda g, out1, x_shape, dim, keepdim: put(g, x_shape, out1, dim, not keepdim)
-        )
+        op.vjp(lambda g, out1, x_shape, dim, keepdim: put(g, x_shape, out1, dim, not keepdim))
     else:
         op.vjp(lambda g, out1, x_shape, dim: put(g, x_shape, out1, dim, False))
 
@@ -183,7 +179,7 @@ def argsort(
     _check_order("argsort", input)
     place = check_dim("argsort", dim, input.ndim)
     result: Tensor = argsort_op(input, dim=place, descending=bool(descending), stable=bool(stable))
-    return result if out is None else into("argsort", result, out)  # type: ignore[no-any-return]
+    return result if out is None else into("argsort", result, out)
 
 
 public(op=sort_op)(sort)
@@ -204,9 +200,7 @@ def msort(input: Tensor) -> Tensor:
 
 
 @public(out=True, op=topk_op)
-def topk(
-    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> Any:
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """The k largest (or smallest) elements along a dimension, and their positions.
 
     Raises:
@@ -328,9 +322,7 @@ def unique_consecutive(
         >>> rushlight.unique_consecutive(rushlight.tensor([1, 1, 2, 1]))
         tensor([1, 2, 1])
     """
-    return _distinct(
-        unique_consecutive_op, input, dim, bool(return_inverse), bool(return_counts)
-    )
+    return _distinct(unique_consecutive_op, input, dim, bool(return_inverse), bool(return_counts))
 
 
 # -- searching ------------------------------------------------------------------------------
@@ -391,9 +383,7 @@ def _check_search(who: str, ordered: Tensor, values: Tensor, side: str | None, r
     if side is None:
         return bool(right)
     if side not in ("left", "right"):
-        raise error(
-            RuntimeError, who, f"side can only be 'left' or 'right' but got {side}"
-        )
+        raise error(RuntimeError, who, f"side can only be 'left' or 'right' but got {side}")
     if right and side == "left":
         raise error(
             RuntimeError, who, "side and right can't be set to opposites, got side of left while "
@@ -525,6 +515,4 @@ def isin(
         ordered = tests.reshape(-1).sort()[0]
         place = searchsorted_op(ordered, x).clamp(max=ordered.shape[0] - 1)
         found = ordered.take(place) == x
-    return ~found if invert else found  # type: ignore[no-any-return]
-
-
+    return ~found if invert else found

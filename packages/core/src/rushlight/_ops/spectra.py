@@ -106,7 +106,7 @@ def _(x: Tensor) -> Spec:
 @svdvals_op.vjp
 def _(g: Tensor, *, x: Tensor) -> Tensor:
     u, _, vh = svd_op(x, full_matrices=False)
-    return _scaled(u, g) @ vh
+    return _scaled(u, g) @ vh  # type: ignore[no-any-return]
 
 
 @svdvals_op.jvp

@@ -38,7 +38,7 @@ def _(
 def _entry(x: Tensor, **attributes: Any) -> Tensor:
     """A view where the input lies as it did, else the elements that would be seen."""
     same = tuple(strides_of(x)) == attributes["of_stride"] and x._offset == attributes["of_offset"]
-    return _as_view(x, **attributes) if same else _gathered(x, **attributes)  # type: ignore[no-any-return]
+    return _as_view(x, **attributes) if same else _gathered(x, **attributes)
 
 
 as_strided_op.entry = _entry
@@ -175,10 +175,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     return as_strided_op(input, **attributes)  # type: ignore[no-any-return]
 
 
-method(
-    "as_strided_",
-    lambda self, *args, **kw: shaping.become(self, lambda x: as_strided(x, *args, **kw)),
-)
+shaping.inplace_view("as_strided_", as_strided)
 
 
 @public(methods=False, out=True)

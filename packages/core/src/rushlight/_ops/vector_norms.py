@@ -94,7 +94,7 @@ def _(
     x = primals[0]
     slope = _slope(x, restored(out, tuple(x.shape), dim, keepdim), ord, dim)
     change = real(conj(slope) * tangents[0])
-    return operators["sum"](change, dim=dim, keepdim=keepdim) if dim else change  # type: ignore[no-any-return]
+    return operators["sum"](change, dim=dim, keepdim=keepdim) if dim else change
 
 
 vector_norm_op.batching(over_dims(vector_norm_op))

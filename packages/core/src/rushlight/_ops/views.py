@@ -156,7 +156,7 @@ def writable_copy(x: Tensor, src: Tensor) -> Tensor:
     from `src` joins in.
     """
     if STATE.get().interpreters:
-        return x + operators["new_full"](
+        return x + operators["new_full"](  # type: ignore[no-any-return]
             src, shape=tuple(x.shape), value=0, dtype=x.dtype, device=x.device
         )
     return operators["clone"](x)  # type: ignore[no-any-return]
@@ -246,7 +246,7 @@ unfold_op.vjp(
 def shifted(op: Operator, *names: str) -> None:
     """Gives a view the `vmap` rule: batch dimension in front, dimensions moved up by one."""
 
-    @op.batching  # type: ignore[untyped-decorator]
+    @op.batching
     def _(inputs: tuple[Tensor, ...], bdims: tuple[int, ...], **attributes: Any) -> Any:
         for name in names:
             attributes[name] += 1
@@ -385,7 +385,6 @@ def _remember(x: Tensor, size: tuple[int, ...]) -> tuple[int, ...] | None:
     return RESHAPES[tuple(x.shape), tuple(strides_of(x)), size][1]  # type: ignore[no-any-return]
 
 
-@public()
 def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The same elements in another shape: a view where possible, else a copy.
 
@@ -418,6 +417,9 @@ def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     if _remember(input, wanted) is None:
         input = operators["clone"](input)
     return view_op.entry(input, size=wanted)  # type: ignore[no-any-return]
+
+
+public()(reshape)
 
 
 @public(function=False)

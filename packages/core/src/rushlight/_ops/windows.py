@@ -51,7 +51,7 @@ def _triangle(places: Host) -> Host:
 
 def _kaiser(places: Host, beta: float) -> Host:
     inside = np.maximum(1 - (2 * places - 1) ** 2, 0)
-    return np.i0(beta * np.sqrt(inside)) / np.i0(beta)  # type: ignore[no-any-return]
+    return np.i0(beta * np.sqrt(inside)) / np.i0(beta)
 
 
 # -- signal.windows -----------------------------------------------------------------------------

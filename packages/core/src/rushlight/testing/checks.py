@@ -235,8 +235,9 @@ def check_decomposition(sample: Sample, dtype: DType, device: str) -> None:
     assert rule is not None
     inputs = arguments(sample, dtype, device)
     kernel = run(sample, inputs, device)
+    attributes = {**sample.group.operator.schema.defaults, **sample.case.attributes}
     with with_modes(grad=False):
-        composed = _tuple(rule(*inputs, **sample.case.attributes))
+        composed = _tuple(rule(*inputs, **attributes))
     pairs = zip(kernel, composed, strict=True)
     both = [(k, c) for k, c in pairs if k is not None and c is not None]
     tolerance = 8 * sample.group.tolerance

@@ -20,7 +20,7 @@ def _unfold(x, dim, size, step):
     return np.take(windows, range(0, windows.shape[dim], step), axis=dim)
 
 
-def _as_strided(x, size, stride, offset):
+def _as_strided(x, size, stride, offset, of_stride, of_offset):
     places = offset + sum(
         np.arange(n).reshape((n,) + (1,) * (len(size) - d - 1)) * step
         for d, (n, step) in enumerate(zip(size, stride, strict=True))
@@ -111,9 +111,9 @@ SAMPLES = [
     samples(
         "as_strided",
         _as_strided,
-        case(real(6), size=(2, 3), stride=(3, 1), offset=0),
-        case(real(6), size=(2, 2), stride=(1, 2), offset=1),
-        case(real(2, 3), size=(2, 2), stride=(1, 1), offset=0),
+        case(real(6), size=(2, 3), stride=(3, 1), offset=0, of_stride=(1,), of_offset=0),
+        case(real(6), size=(2, 2), stride=(1, 2), offset=1, of_stride=(1,), of_offset=0),
+        case(real(2, 3), size=(2, 2), stride=(1, 1), offset=0, of_stride=(3, 1), of_offset=0),
         layouts=False,
         **_EXACT,
     ),
