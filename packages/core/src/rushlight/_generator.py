@@ -112,7 +112,8 @@ class Generator:
 
     def get_state(self) -> Tensor:
         """Seed and offset as a uint8 tensor on the CPU, for `set_state`."""
-        from . import tensor, uint8
+        from ._dtypes import uint8
+        from ._tensor.construction import tensor
 
         with self._lock:
             seed, offset = self._seed, self._offset
@@ -200,7 +201,8 @@ def checked_seed(who: str, seed: int) -> int:
 
 def checked_state(state: Tensor) -> bytes:
     """The bytes of a generator state."""
-    from . import Tensor, uint8
+    from ._dtypes import uint8
+    from ._tensor.tensor import Tensor
 
     if not isinstance(state, Tensor) or state.dtype is not uint8:
         given = state.dtype if isinstance(state, Tensor) else type(state).__name__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rushlight.backend._protocol import KernelEntry
+from rushlight.backend import KernelEntry
 from rushlight_cpu.kernels import (
     activation,
     adaptive_pooling,

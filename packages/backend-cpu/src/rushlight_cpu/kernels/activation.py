@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rushlight.backend._protocol import KernelEntry
+from rushlight.backend import KernelEntry
 from rushlight_cpu.kernels import _parallel
 from rushlight_cpu.kernels._common import BLOCK, Array, reduced_precision
 from rushlight_cpu.kernels._erf import erfc64, half_erfc32

@@ -34,7 +34,7 @@ _OPCODES: Final = frozenset(
         "STACK_GLOBAL REDUCE BUILD BINPERSID"
     ).split()
 )
-# Storage classes of `torch`, `torch.cuda` and so on, by the dtype of their elements.
+# Storage classes of `torch` and of its device modules, by the dtype of their elements.
 _STORAGES: Final = {
     "BoolStorage": "bool",
     "ByteStorage": "uint8",

@@ -10,9 +10,9 @@ from .._autograd.grad_modes import set_detect_anomaly as set_detect_anomaly
 from .._autograd.grad_modes import set_grad_enabled as set_grad_enabled
 from .._autograd.function import Function as Function
 from .._autograd.function import FunctionContext as FunctionContext
-from .._autograd.gradcheck import GradcheckError as GradcheckError
-from .._autograd.gradcheck import gradcheck as gradcheck
-from .._autograd.gradcheck import gradgradcheck as gradgradcheck
+from ._gradcheck import GradcheckError as GradcheckError
+from ._gradcheck import gradcheck as gradcheck
+from ._gradcheck import gradgradcheck as gradgradcheck
 from . import function as function
 from . import functional as functional
 from . import graph as graph

@@ -8,6 +8,7 @@ from ._protocol import API_VERSION as API_VERSION
 from ._protocol import Backend as Backend
 from ._protocol import DeviceRuntime as DeviceRuntime
 from ._protocol import Manifest as Manifest
+from ._protocol import KernelEntry as KernelEntry
 from ._protocol import hookimpl as hookimpl
 from ._registry import backend_for as backend_for
 from ._registry import installed_types as installed_types

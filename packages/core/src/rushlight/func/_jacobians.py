@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._autograd.functional import unit_vectors
+from ..autograd.functional import unit_vectors
 from .._autograd.levels import is_recorded
 from .._errors import error
 from .._operator import operators

@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import _dtypes
 from .._autograd.engine import grad
-from .._autograd.gradcheck import gradcheck, gradgradcheck
+from ..autograd._gradcheck import gradcheck, gradgradcheck
 from .._device import device as Device
 from .._dispatch import detached
 from .._dtypes import Category, DType

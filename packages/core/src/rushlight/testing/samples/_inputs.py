@@ -177,21 +177,22 @@ def mask(*shape: int) -> Input:
 
 
 def symmetric(*shape: int) -> Input:
-    """Symmetric (Hermitian, where complex) positive definite matrices."""
-    return Input(shape, _definite, loose=False)
+    """Symmetric (Hermitian, where complex) positive definite matrices with distinct eigenvalues."""
 
+    def fill(random: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
+        factor = random.uniform(-0.4, 0.4, shape)
+        diagonal = np.eye(shape[-1]) * (1.0 + np.arange(shape[-1]))
+        return factor @ np.swapaxes(factor, -1, -2) + diagonal
 
-def _definite(random: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
-    n = shape[-1]
-    factor = random.uniform(-1.0, 1.0, shape)
-    return factor @ np.swapaxes(factor, -1, -2) + np.eye(n) * (1.0 + np.arange(n))
+    return Input(shape, fill, loose=False)
 
 
 def regular(*shape: int) -> Input:
-    """Square matrices that are far from singular and have distinct singular values."""
+    """Matrices that are far from singular and have distinct singular values."""
 
     def fill(random: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
         n, m = shape[-2:]
-        return random.uniform(-0.4, 0.4, shape) + np.eye(n, m) * (1.0 + np.arange(m))
+        return random.uniform(-0.3, 0.3, shape) + np.eye(n, m) * (1.0 + np.arange(m))
 
     return Input(shape, fill, loose=False)
+

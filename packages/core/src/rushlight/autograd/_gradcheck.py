@@ -10,7 +10,7 @@ import numpy as np
 from .._errors import error
 from .._tensor.construction import from_host, to_host
 from .._tensor.tensor import Tensor
-from .engine import grad as gradient
+from .._autograd.engine import grad as gradient
 
 HostArray = np.ndarray[Any, Any]
 
