@@ -50,6 +50,7 @@ class Plugins:
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugins]:
     import importlib
 
+    _registry.backend_for("cpu")
     monkeypatch.syspath_prepend(str(tmp_path))
     for table in ("_loaded", "_failed", "_failed_cause"):
         monkeypatch.setattr(_registry, table, dict(getattr(_registry, table)))

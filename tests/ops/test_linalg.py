@@ -63,8 +63,10 @@ def test_a_batch_of_vectors_is_told_from_matrices_by_its_shape() -> None:
     x = linalg.solve(a, b)
     assert x.shape == (4, 3)
     np.testing.assert_allclose((host(a) @ host(x)[..., None])[..., 0], host(b), atol=1e-12)
-    y = linalg.solve(a, matrices(2, 3, seed=1).unsqueeze(-2), left=False)
-    assert y.shape == (2, 1, 3) or y.shape == (4, 1, 3)
+    rows = matrices(1, 2, 3, seed=1)
+    y = linalg.solve(a, rows, left=False)
+    assert y.shape == (4, 2, 3)
+    np.testing.assert_allclose(host(y) @ host(a), np.broadcast_to(host(rows), (4, 2, 3)))
 
 
 def test_pseudoinverse_of_a_singular_matrix_drops_small_values() -> None:

@@ -117,3 +117,9 @@ def test_tensor_split_at_indices_that_do_not_rise_gives_empty_pieces() -> None:
 @pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3)])
 def test_flatten_of_scalars_and_of_nothing(shape: tuple[int, ...]) -> None:
     assert rl.zeros(shape).flatten().shape == (int(np.prod(shape)),)
+
+
+def test_repeat_never_shares_memory() -> None:
+    x = rl.arange(2)
+    x.repeat(2, 1).fill_(7)
+    assert x.tolist() == [0, 1]

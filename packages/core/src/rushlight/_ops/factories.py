@@ -122,7 +122,7 @@ def fitting(value: Any, dtype: DType) -> Any:
         value = value.real
     if category is Category.INTEGER:
         return _integer(value, dtype)
-    if category is Category.FLOATING and dtype.itemsize < 8 and abs(value) > 65504:
+    if category is Category.FLOATING and dtype.itemsize == 4 and abs(value) > 3e38:
         if math.isfinite(value) and abs(value) > _largest(dtype):
             raise _too_large(value, dtype)
     return value

@@ -55,7 +55,7 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
         IndexError: There is no such dimension.
     Example:
         >>> rushlight.logsumexp(rushlight.tensor([1000.0, 1000.0]), dim=0)
-        tensor(1000.6931)
+        tensor(1000.6932)
     """
     check_tensor("logsumexp", input)
     if dim is None:

@@ -18,6 +18,7 @@ from ._matrices import choose, holds_anywhere, real
 from ._public import PUBLIC, public
 from .creation import cast_op, full
 from .reduction import reduced_shape
+from .vector_norms import vector_norm
 from .views import check_dim
 
 _SMALL = ("bool", "uint8", "int8", "int16", "int32")
@@ -290,7 +291,7 @@ def norm(
     order = 2.0 if ord is None else float(ord)
     dims = _dims(who, dim, input.ndim)
     x = _filled(who, _in(input, dtype), mask, math.inf if order == -math.inf else 0)
-    return PUBLIC["linalg"]["vector_norm"](x, order, dims or None, bool(keepdim))  # type: ignore[no-any-return]
+    return vector_norm(x, order, dims or None, bool(keepdim))
 
 
 def _variance(

@@ -15,7 +15,7 @@ from .._tensor.tensor import Tensor
 from ..backend import kind_of
 from ._public import into, public
 from .creation import cast_op, full
-from .draws import draw, draw_true, random_permutation_op, reserved
+from .draws import draw, draw_integers, draw_true, random_permutation_op, reserved
 from .reduction import check_tensor, has_values
 from .views import sizes_of
 

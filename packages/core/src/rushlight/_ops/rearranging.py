@@ -416,9 +416,7 @@ def repeat(self: Tensor, *times: Any, repeats: Any = None) -> Tensor:
     # Each dimension becomes (copies, size): expanded without a copy, then joined with one.
     spread = [m for n in shape for m in (1, n)]
     wanted = tuple([m for r, n in zip(counts, shape, strict=True) for m in (r, n)])
-    x = expand_op(reshape(self, *spread), size=wanted) if counts else operators["clone"](self)
-    if all(r == 1 for r in counts):
-        x = operators["clone"](x)
+    x = operators["clone"](expand_op(reshape(self, spread), size=wanted))
     return reshape(x, tuple([r * n for r, n in zip(counts, shape, strict=True)]))
 
 
@@ -468,7 +466,11 @@ def repeat_interleave(
     if not isinstance(repeats, Tensor):
         if isinstance(repeats, int):
             return _evenly(input, repeats, place)
-        repeats = from_host(np.array(repeats, np.int64), input.device, copy=False)
+        raise error(
+            TypeError,
+            "repeat_interleave",
+            f"argument 'repeats' must be int or Tensor, not {type(repeats).__name__}",
+        )
     if repeats.dtype.name not in ("int32", "int64"):
         raise error(
             RuntimeError, "repeat_interleave", "repeats has to be Long or Int tensor",

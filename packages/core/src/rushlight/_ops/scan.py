@@ -188,7 +188,7 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
 
     Example:
         >>> rushlight.logcumsumexp(rushlight.tensor([1000.0, 1000.0]), 0)
-        tensor([1000.0000, 1000.6931])
+        tensor([1000.0000, 1000.6932])
     """
     check_tensor("logcumsumexp", input)
     place = check_dim("logcumsumexp", dim, input.ndim)

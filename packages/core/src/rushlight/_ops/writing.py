@@ -8,7 +8,7 @@ from .. import _dispatch
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
 from .._operator import operator, operators
-from .._tensor.tensor import PLAIN, Tensor, native_of, storage_of
+from .._tensor.tensor import PLAIN, Tensor, native_of, refreshed, storage_of
 from ..backend import Kind
 from ._geometry import shape_of
 from ._public import public
@@ -42,8 +42,9 @@ def _filled_in_place(who: str, x: Tensor, value: Any) -> Tensor:
     value = fitting(value, kind.dtype)
     if x.__class__ in PLAIN and not kind.is_meta:
         state = STATE.get()
-        if state is NO_GRAD or (state is GRAD and not x._req and x._view is None):
-            _dispatch.check_writable(x)
+        recorded = state is GRAD and (x._req if x._view is None else refreshed(x))
+        if (state is GRAD or state is NO_GRAD) and not recorded:
+            # Elements that share a place may be filled: all get one value.
             kind.runtime.copy(native_of(x), _native_number(kind, value))
             storage_of(x).version += 1
             return x
@@ -85,6 +86,8 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         tensor([[1., 2.],
                 [1., 2.]])
     """
+    if isinstance(src, (bool, int, float, complex)):
+        return _filled_in_place("copy_", self, src)
     if not isinstance(src, Tensor):
         raise error(
             TypeError, "copy_", f"argument 'other' must be Tensor, not {type(src).__name__}"

@@ -30,6 +30,20 @@ def each(function: Callable[..., float]) -> Callable[..., Array]:
     return over
 
 
+def in_double(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of NumPy's that takes nothing wider than double precision."""
+
+    def reference(*arrays: Any, **attributes: Any) -> Any:
+        narrow = []
+        for x in arrays:
+            kind = "" if x is None else x.dtype.kind
+            wanted = {"f": np.float64, "c": np.complex128}.get(kind)
+            narrow.append(x if wanted is None else x.astype(wanted))
+        return function(*narrow, **attributes)
+
+    return reference
+
+
 def truncated_quotient(x: Array, y: Array) -> Array:
     """Quotients rounded towards zero."""
     if x.dtype.kind in "iu":
