@@ -381,7 +381,7 @@ def test_graph_is_public() -> None:
     x = leaf(1.0)
     y = (x * 2).sum()
     assert y.grad_fn.name() == "SumBackward0"
-    (multiply, index), = y.grad_fn.next_functions
+    ((multiply, index),) = y.grad_fn.next_functions
     assert (multiply.name(), index) == ("MulBackward0", 0)
     accumulate = multiply.next_functions[0][0]
     assert accumulate.variable is x

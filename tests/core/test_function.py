@@ -386,9 +386,10 @@ def test_own_vmap_rule_is_told_the_dimensions() -> None:
     out = func.vmap(lambda r: Own.apply(r, 4), in_dims=1)(x)
     assert out.shape == (3, 2)
     assert told == [(3, "error", (1, None))]
-    assert func.grad(lambda t: func.vmap(lambda r: Own.apply(r, 4))(t).sum())(x).tolist() == [
-        [4.0] * 3
-    ] * 2
+    assert (
+        func.grad(lambda t: func.vmap(lambda r: Own.apply(r, 4))(t).sum())(x).tolist()
+        == [[4.0] * 3] * 2
+    )
 
 
 def test_anomaly_mode_names_the_line_of_apply() -> None:

@@ -365,8 +365,8 @@ def test_functional_call_uses_the_given_parameters() -> None:
     model = rl.nn.Linear(3, 2)
     given = {"weight": rl.ones(2, 3), "bias": rl.zeros(2)}
     assert functional_call(model, given, (X,)).tolist() == [6.0, 6.0]
-    per_sample = vmap(
-        grad(lambda p, x: functional_call(model, p, (x,)).sum()), in_dims=(None, 0)
-    )(given, ROWS)
+    per_sample = vmap(grad(lambda p, x: functional_call(model, p, (x,)).sum()), in_dims=(None, 0))(
+        given, ROWS
+    )
     assert per_sample["weight"].shape == (2, 2, 3)
     assert per_sample["weight"][1].tolist() == [[4.0, 5.0, 6.0]] * 2

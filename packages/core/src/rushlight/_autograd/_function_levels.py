@@ -132,9 +132,7 @@ def _generated(level: Vmap, cls: Any, args: tuple[Any, ...], kwargs: dict[str, A
             known = {id(w): x for w, x in zip(wrapped, values, strict=True)}
             made = {id(o): outside(inner, o) for o in results}
             known.update(made)
-            saved = [
-                known[id(x)] if id(x) in known else outside(inner, x) for x in own.to_save
-            ]
+            saved = [known[id(x)] if id(x) in known else outside(inner, x) for x in own.to_save]
             ctx.save_for_backward(*saved)
             constant = [made[id(o)] for o in results if any(o is x for x in own.non_differentiable)]
             ctx.mark_non_differentiable(*constant)

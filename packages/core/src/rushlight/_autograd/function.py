@@ -153,6 +153,7 @@ class Function:
         ...     @staticmethod
         ...     def forward(ctx, x):
         ...         return x * 2
+        ...
         ...     @staticmethod
         ...     def backward(ctx, g):
         ...         return g * 2
@@ -239,9 +240,7 @@ def _record(cls: Any, context: FunctionContext, args: tuple[Any, ...], outputs: 
             rule.outputs.append(((), None))
             continue
         rule.outputs.append((tuple(out.shape), out._k))
-        constant = not out._k.dtype.is_inexact or any(
-            out is x for x in context.non_differentiable
-        )
+        constant = not out._k.dtype.is_inexact or any(out is x for x in context.non_differentiable)
         port = None if constant else Port(node, len(made), tuple(out.shape), out._k)
         made.append(_recorded(out, port, args, context))
     node.extra["results"] = tuple(rule.outputs)
@@ -321,6 +320,7 @@ def once_differentiable(fn: Any) -> Any:
         ...     @staticmethod
         ...     def forward(ctx, x):
         ...         return x * 2
+        ...
         ...     @staticmethod
         ...     @once_differentiable
         ...     def backward(ctx, g):

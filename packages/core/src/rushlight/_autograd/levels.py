@@ -217,7 +217,9 @@ def _with_batch(level: Vmap, later: Stack, g: Any, dim: int) -> Any:
         return batched(level, g, dim)
     if isinstance(g, Batched):
         inner = dim + (g.bdim <= dim)
-        return batched(g.level, _with_batch(level, later, g.value, inner), g.bdim - (inner < g.bdim))
+        return batched(
+            g.level, _with_batch(level, later, g.value, inner), g.bdim - (inner < g.bdim)
+        )
     parts = (_with_batch(level, later, part, dim) for part in (g.value, g.tangent))
     return dual(g.level, *parts)
 
@@ -237,16 +239,12 @@ def _forward(
     seeds = [_split(level, later, g) for g in cotangents]
     values = [value for value, _ in results]
     found = _gradients(values, points, [g for g, _ in seeds], create, below, later)
-    pairs = [
-        (t, g) for (_, t), (g, _) in zip(results, seeds, strict=True) if t is not None
-    ] + [
+    pairs = [(t, g) for (_, t), (g, _) in zip(results, seeds, strict=True) if t is not None] + [
         (value, t) for value, (_, t) in zip(values, seeds, strict=True) if t is not None
     ]
     if not pairs:
         return found
-    moved = _gradients(
-        [o for o, _ in pairs], points, [g for _, g in pairs], create, below, later
-    )
+    moved = _gradients([o for o, _ in pairs], points, [g for _, g in pairs], create, below, later)
     return [
         g if t is None else _with_tangent(level, later, zeros_like(x) if g is None else g, t)
         for g, t, x in zip(found, moved, points, strict=True)
@@ -287,9 +285,7 @@ def _with_tangent(level: Jvp, later: Stack, g: Any, t: Any) -> Any:
         ]
         return batched(outer.level, _with_tangent(level, later, *pair), 0)
     (a, b), (c, d) = (_parts(outer.level, x) for x in (g, t))
-    return dual(
-        outer.level, _with_tangent(level, later, a, c), _with_tangent(level, later, b, d)
-    )
+    return dual(outer.level, _with_tangent(level, later, a, c), _with_tangent(level, later, b, d))
 
 
 def _parts(level: Jvp, x: Any) -> tuple[Any, Any]:

@@ -131,7 +131,9 @@ def cpu(self: Tensor, memory_format: Any = preserve_format) -> Tensor:
 @public(function=False)
 def contiguous(self: Tensor, memory_format: memory_format = contiguous_format) -> Tensor:
     """The tensor with its elements in order in memory; itself if they are."""
-    return self if self.is_contiguous() else operators["clone"](self)  # type: ignore[no-any-return]
+    if self.is_contiguous(memory_format):
+        return self
+    return self.clone(memory_format=memory_format)
 
 
 # -- the host ------------------------------------------------------------------------------
@@ -209,6 +211,11 @@ def item(self: Tensor) -> Any:
             f"a Tensor with {self.numel()} elements cannot be converted to Scalar",
             given=f"x of shape {tuple(self.shape)}",
         )
+    if self.is_meta:
+        raise error(
+            RuntimeError, "item", "Tensor.item() cannot be called on meta tensors",
+            fix="make the tensor on a device with memory",
+        )  # fmt: skip
     array = self._k.runtime.to_host(native_of(self))
     return _plain(array).item()
 
@@ -221,7 +228,8 @@ def _plain(array: Any) -> Any:
 def tolist(self: Tensor) -> Any:
     """The values as nested Python lists, or a number for a 0-d tensor."""
     _readable(self, "tolist")
-    return _plain(self._k.runtime.to_host(native_of(self))).tolist()
+    native = native_of(self)
+    return _plain(self._k.runtime.to_host(native)).tolist()
 
 
 def _number(self: Tensor, kind: type, name: str) -> Any:

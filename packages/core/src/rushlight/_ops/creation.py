@@ -9,9 +9,11 @@ from .._config import settings
 from .._device import device as Device
 from .._dispatch import Spec
 from .._dtypes import DType, bool_, int64
-from .._operator import operator
+from .._errors import error
+from .._layout import preserve_format
+from .._operator import operator, operators
 from .._tensor.construction import placed
-from .._tensor.tensor import Tensor
+from .._tensor.tensor import Tensor, strides_of
 from ..backend import Kind, kind_of
 from ._public import public
 
@@ -147,10 +149,52 @@ def _(x: Tensor, *, device: Device) -> Tensor:
 transfer_op.vjp(x=lambda g, x_device: transfer_op(g, device=x_device))
 
 
-@public(inplace=False)
+@public()
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
-    """A copy, recorded."""
-    return clone_op(input)  # type: ignore[no-any-return]
+    """A copy, recorded.
+
+    Args:
+        input: Any tensor.
+        memory_format: Order of the dimensions in memory; by default that of `input` where it is
+            dense, else row-major.
+    Raises:
+        RuntimeError: `input` has another number of dimensions than the format.
+    Example:
+        >>> rushlight.tensor([[1, 2], [3, 4]]).t().clone().stride()
+        (1, 2)
+    """
+    if memory_format is None or memory_format is preserve_format:
+        if input.is_contiguous():
+            return clone_op(input)  # type: ignore[no-any-return]
+        order = _dense_order(tuple(input.shape), strides_of(input))
+    elif memory_format.order is None:
+        order = None
+    elif len(memory_format.order) != input.ndim:
+        raise error(
+            RuntimeError,
+            "clone",
+            f"required rank {len(memory_format.order)} tensor to use {memory_format.name} format",
+            given=f"input of {input.ndim} dimensions",
+        )
+    else:
+        order = tuple(reversed(memory_format.order))
+    if order is None:
+        return clone_op(input)  # type: ignore[no-any-return]
+    permute = operators["permute"]
+    copy = clone_op(permute(input, dims=order))
+    return permute(copy, dims=tuple(order.index(d) for d in range(input.ndim)))  # type: ignore[no-any-return]
+
+
+def _dense_order(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Dimensions from the outermost to the innermost in memory; None if memory has gaps."""
+    order = sorted(range(len(shape)), key=lambda d: (strides[d], shape[d]))
+    step = 1
+    for d in order:
+        if shape[d] != 1:
+            if strides[d] != step:
+                return None
+            step *= shape[d]
+    return tuple(reversed(order))
 
 
 detach_op = operator("detach(Tensor x) -> Tensor", differentiable=False)

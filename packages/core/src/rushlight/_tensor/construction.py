@@ -55,9 +55,7 @@ def _numbers(data: Any, dtype: DType | None) -> HostArray:
     """A host array of nested Python numbers, in the dtype torch would infer."""
     data = _without_tensors(data)
     if dtype is None:
-        array = np.array(data)
-        if array.dtype == object:
-            raise _bad_data(data)
+        array = _gathered(data)
         if array.size == 0 and not isinstance(data, (np.ndarray, np.generic)):
             return array.astype(settings.default_dtype.numpy)
         if isinstance(data, (np.ndarray, np.generic)) or _holds_numpy(data):
@@ -71,14 +69,23 @@ def _numbers(data: Any, dtype: DType | None) -> HostArray:
                 RuntimeError, "tensor", "Overflow when unpacking long", given=str(data)[:60]
             )
         return array
-    array = np.array(data)
-    if array.dtype == object:
-        raise _bad_data(data)
+    array = _gathered(data)
     if array.dtype.kind == "c" and not dtype.is_complex:
         raise error(
             TypeError, "tensor", f"can't convert complex numbers to {dtype}", given=str(data)[:60]
         )
     return convert(array, dtype)
+
+
+def _gathered(data: Any) -> HostArray:
+    """A host array of nested numbers in NumPy's dtype."""
+    try:
+        array = np.array(data)
+    except ValueError as raised:  # sequences of unequal length
+        raise _bad_data(data) from raised
+    if array.dtype.kind in "OUSMm":
+        raise _bad_data(data)
+    return array
 
 
 def convert(array: HostArray, dtype: DType) -> HostArray:
@@ -121,7 +128,7 @@ def _bad_data(data: Any) -> Exception:
                 given=str(data)[:60],
             )
     return error(
-        TypeError if not isinstance(data, str) else TypeError,
+        TypeError,
         "tensor",
         f"can't make a tensor of {type(data).__name__}: {str(data)[:60]}",
         expected="numbers, nested sequences of numbers, or arrays",

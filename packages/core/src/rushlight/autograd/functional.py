@@ -294,7 +294,7 @@ def hessian(
     Args: See `jacobian`.
 
     Example:
-        >>> rushlight.autograd.functional.hessian(lambda x: (x ** 3).sum(), rushlight.tensor([2.0]))
+        >>> rushlight.autograd.functional.hessian(lambda x: (x**3).sum(), rushlight.tensor([2.0]))
         tensor([[12.]])
     """
     _, several = _as_tuple(inputs, "inputs", "hessian")
@@ -345,7 +345,7 @@ def vhp(
 
     Example:
         >>> x = rushlight.tensor([2.0, 3.0])
-        >>> rushlight.autograd.functional.vhp(lambda x: (x ** 3).sum(), x, rushlight.ones(2))
+        >>> rushlight.autograd.functional.vhp(lambda x: (x**3).sum(), x, rushlight.ones(2))
         (tensor(35.), tensor([12., 18.]))
     """
     given, several = _as_tuple(inputs, "inputs", "vhp")
@@ -373,7 +373,7 @@ def hvp(
 
     Example:
         >>> x = rushlight.tensor([2.0, 3.0])
-        >>> rushlight.autograd.functional.hvp(lambda x: (x ** 3).sum(), x, rushlight.ones(2))
+        >>> rushlight.autograd.functional.hvp(lambda x: (x**3).sum(), x, rushlight.ones(2))
         (tensor(35.), tensor([12., 18.]))
     """
     return vhp(func, inputs, v, create_graph, strict)

@@ -60,9 +60,7 @@ def _parts(batch: Tensor, leaves: Sequence[Tensor], dim: int) -> list[Tensor]:
     """A batch over all unit vectors cut into the shares of the leaves."""
     start, parts = 0, []
     for x in leaves:
-        parts.append(
-            operators["slice"](batch, dim=dim, start=start, length=x.numel(), step=1)
-        )
+        parts.append(operators["slice"](batch, dim=dim, start=start, length=x.numel(), step=1))
         start += x.numel()
     return parts
 
@@ -103,9 +101,7 @@ def jacrev(
         table = [_parts(row, outputs, 0) for row in rows]  # by input, then by output
         found = []
         for place, out in enumerate(outputs):
-            pieces = [
-                table[i][place].reshape(*out.shape, *x.shape) for i, x in enumerate(inputs)
-            ]
+            pieces = [table[i][place].reshape(*out.shape, *x.shape) for i, x in enumerate(inputs)]
             tree = build_in(pieces)
             found.append(tree[0] if isinstance(argnums, int) else tree)
         jacobians = build_out(found)
@@ -176,7 +172,7 @@ def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any
         func: Function with a scalar result.
         argnums: Which arguments to differentiate by.
     Example:
-        >>> rushlight.func.hessian(lambda x: (x ** 3).sum())(rushlight.tensor([2.0]))
+        >>> rushlight.func.hessian(lambda x: (x**3).sum())(rushlight.tensor([2.0]))
         tensor([[12.]])
     """
     return jacfwd(jacrev(func, argnums), argnums)
