@@ -205,7 +205,7 @@ def test_dtype_that_a_device_lacks(plugins: Plugins) -> None:
     ).replace("api={api}", "api={api}, manifest=Manifest(dtypes=frozenset((float32, bool_)))")
     plugins.add("narrow1", source.format(name="narrow1", api=(1, 0)))
     assert rl.ones(1, device="narrow1").dtype is rl.float32
-    with pytest.raises(TypeError, match="it has no rushlight.float64"):
+    with pytest.raises(TypeError, match=r"it has no rushlight.float64"):
         rl.ones(1, dtype=rl.float64, device="narrow1")
 
 

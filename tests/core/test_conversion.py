@@ -41,12 +41,12 @@ def test_tensor_copies() -> None:
 
 def test_numpy_refuses() -> None:
     x = rl.ones(1, requires_grad=True)
-    with pytest.raises(RuntimeError, match="Can't call numpy.. on Tensor that requires grad"):
+    with pytest.raises(RuntimeError, match=r"Can't call numpy.. on Tensor that requires grad"):
         x.numpy()
     assert x.numpy(force=True).tolist() == [1.0]
     with pytest.raises(ValueError, match="negative"):
         rl.from_numpy(np.arange(3)[::-1])
-    with pytest.raises(TypeError, match="expected numpy.ndarray, got list"):
+    with pytest.raises(TypeError, match=r"expected numpy.ndarray, got list"):
         rl.from_numpy([1.0])  # type: ignore[arg-type]
 
 

@@ -66,7 +66,7 @@ def test_refused_operands_are_explained_in_the_users_terms() -> None:
 
 
 def test_operands_that_are_no_tensors() -> None:
-    with pytest.raises(TypeError, match="unsupported operand|expected a Tensor or a number"):
+    with pytest.raises(TypeError, match=r"unsupported operand|expected a Tensor or a number"):
         rl.ones(2) + "text"
     with pytest.raises(TypeError, match="must be Tensor, not str"):
         rl.exp("text")  # type: ignore[arg-type]

@@ -146,7 +146,7 @@ def test_products_agree_with_the_matrices() -> None:
         value, found = product(f, X, v)
         assert value.item() == 9.0
         assert found.tolist() == (matrix @ v).tolist()
-    g = lambda x: rl.stack([x.prod(), x.sum() ** 2, x[1]])  # noqa: E731
+    g = lambda x: rl.stack([x.prod(), x.sum() ** 2, x[1]])
     jacobian = functional.jacobian(g, X)
     assert functional.jvp(g, X, v)[1].tolist() == (jacobian @ v).tolist()
     u = rl.tensor([1.0, 2.0, 3.0])

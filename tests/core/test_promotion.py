@@ -6,8 +6,12 @@ import pytest
 
 import rushlight as rl
 
-CATEGORY = {rl.bool: 0, rl.uint8: 1, rl.int8: 1, rl.int32: 1, rl.int64: 1, rl.float16: 2,
-            rl.bfloat16: 2, rl.float32: 2, rl.float64: 2, rl.complex64: 3, rl.complex128: 3}  # fmt: skip
+CATEGORY = {
+    **dict.fromkeys([rl.bool], 0),
+    **dict.fromkeys([rl.uint8, rl.int8, rl.int32, rl.int64], 1),
+    **dict.fromkeys([rl.float16, rl.bfloat16, rl.float32, rl.float64], 2),
+    **dict.fromkeys([rl.complex64, rl.complex128], 3),
+}
 
 
 @pytest.mark.parametrize(

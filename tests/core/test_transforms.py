@@ -88,7 +88,7 @@ def test_grad_of_grad_through_a_closure() -> None:
 
 
 def test_grad_of_grad_of_grad() -> None:
-    f = lambda x: x**4  # noqa: E731
+    f = lambda x: x**4
     assert grad(grad(grad(f)))(rl.tensor(2.0)).item() == 48.0
 
 
@@ -141,7 +141,7 @@ def test_operators_without_derivative_have_zero_tangents() -> None:
 
 
 def test_vmap_over_any_dimension_in_and_out() -> None:
-    f = lambda x, y: x * 2 + y  # noqa: E731
+    f = lambda x, y: x * 2 + y
     out = vmap(f, in_dims=(1, None), out_dims=1)(ROWS, rl.tensor([10.0, 20.0]))
     assert out.tolist() == [[12.0, 14.0, 16.0], [28.0, 30.0, 32.0]]
     assert vmap(f, in_dims=(-1, 0))(ROWS, rl.zeros(3, 2)).shape == (3, 2)
@@ -190,7 +190,7 @@ def test_vmap_refuses(call: Any, message: str) -> None:
 
 def test_vmap_randomness() -> None:
     x = rl.zeros(4, 100)
-    draw = lambda r: r + rl.rand(100)  # noqa: E731
+    draw = lambda r: r + rl.rand(100)
     with pytest.raises(RuntimeError, match="randomness error mode"):
         vmap(draw)(x)
     with pytest.raises(RuntimeError, match="Only allowed values for randomness"):
@@ -339,7 +339,7 @@ def test_jacobians_agree() -> None:
 
 
 def test_jacobian_with_aux() -> None:
-    f = lambda x: (x * x, x.sum())  # noqa: E731
+    f = lambda x: (x * x, x.sum())
     for j in (jacrev, jacfwd):
         jacobian, more = j(f, has_aux=True)(X)
         assert jacobian.diagonal().tolist() == [2.0, 4.0, 6.0]

@@ -342,15 +342,14 @@ def overridden(function: Any, inputs: tuple[Any, ...], attributes: dict[str, Any
 
 def run(op: Operator, inputs: tuple[Any, ...], attributes: dict[str, Any], grad: bool) -> Any:
     """Autograd and device: records the call if an input requires grad, and executes it."""
-    needs: tuple[bool, ...] = ()
     if grad and op.differentiable:
-        needs = tuple(
+        needs = [
             False if x is None else x._req if x._view is None else refreshed(x) for x in inputs
-        )
+        ]
         if True in needs:
             if op.vjp_rule is None and op.decomposition_rule is not None:
                 return op.decomposition_rule(*inputs, **attributes)
-            return record(op, inputs, attributes, execute(op, inputs, attributes), needs)
+            return record(op, inputs, attributes, execute(op, inputs, attributes), tuple(needs))
     return execute(op, inputs, attributes)
 
 
@@ -367,7 +366,7 @@ def record(
     node.op = op
     node.attributes = attributes
     node.edges = tuple(
-        (x._node or x) if need else None for x, need in zip(inputs, needs, strict=True)
+        [(x._node or x) if need else None for x, need in zip(inputs, needs, strict=True)]
     )
     node.extra = None
     if outputs.__class__ is tuple:
@@ -381,9 +380,10 @@ def record(
                 out._node, out._req = Port(node, index, *results[-1]), True
         node.extra = {"results": tuple(results)}
     else:
-        if not outputs._k.dtype.is_inexact:
+        kind, shape = outputs._k, outputs._shape
+        if not kind.dtype.is_inexact:
             return outputs
-        node.shape, node.kind = tuple(outputs.shape), outputs._k
+        node.shape, node.kind = outputs._a.shape if shape is None else tuple(shape), kind
         outputs._node, outputs._req = node, True
     if op.vjp_rule is None:
         node.saved = node.versions = ()
@@ -487,11 +487,12 @@ def without_recording(
 def wrapped(kind: Kind, result: Any) -> Tensor:
     """A tensor around what a kernel returned."""
     host = result.dtype
-    dtype: DType = host if host.__class__ is DType else from_numpy_dtype(host)
-    if dtype is not kind.dtype:
-        kind = kind_of(kind.device, dtype)
+    if host is not kind.host:  # else a result of the operands' kind, as most are
+        dtype: DType = host if host.__class__ is DType else from_numpy_dtype(host)
+        if dtype is not kind.dtype:
+            kind = kind_of(kind.device, dtype)
     if result.__class__ is not kind.array:
-        result = kind.runtime.wrap(result, dtype)
+        result = kind.runtime.wrap(result, kind.dtype)
     return fresh(kind, result)
 
 
@@ -802,9 +803,8 @@ def _move_retained(x: Tensor, before: Any) -> None:
     node, index = (before.node, before.index) if before.__class__ is Port else (before, 0)
     retained = (node.extra or {}).get("retained")
     if retained and index in retained and retained[index]() is x:
-        node, after = x._node, 0
-        if node.__class__ is Port:
-            node, after = node.node, node.index
+        now: Any = x._node
+        node, after = (now.node, now.index) if now.__class__ is Port else (now, 0)
         node.extras().setdefault("retained", {})[after] = retained.pop(index)
 
 

@@ -50,8 +50,17 @@ class RemovableHandle:
         self.extra_dict_ref = tuple(weakref.ref(table) for table in extra if table is not None)
 
 
-def add_hook(table: OrderedDict[int, Any], hook: Any) -> RemovableHandle:
-    """Puts a hook into a table."""
-    handle = RemovableHandle(table)
+def add_hook(
+    table: OrderedDict[int, Any],
+    hook: Any,
+    *notes: OrderedDict[int, Any],
+    prepend: bool = False,
+) -> RemovableHandle:
+    """Puts a hook into a table, in front if `prepend`, and a note of it into other tables."""
+    handle = RemovableHandle(table, extra_dict=notes)
     table[handle.id] = hook
+    for note in notes:
+        note[handle.id] = True
+    if prepend:
+        table.move_to_end(handle.id, last=False)
     return handle

@@ -283,7 +283,7 @@ class VjpRule:
             place = self.inputs.index(name)
             return ("inputs" if schema.inputs[place].is_list else "input", place)
         if name in ("out", "outs"):
-            return (name,)
+            return (name, 0)
         if name.startswith("out") and name[3:].isdigit():
             return ("result", int(name[3:]))
         stem, _, suffix = name.rpartition("_")

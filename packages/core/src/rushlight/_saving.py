@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ._errors import error
@@ -146,8 +147,12 @@ def detached(x: Tensor) -> Tensor:
     return made
 
 
-def _saved(x: Any, hooks: Any) -> tuple[Any, Any]:
-    """What to keep for an input, and its version."""
+Kept = tuple[Any, Any]  # a value and its version
+Hooks = Any
+
+
+def _input(place: int, inputs: tuple[Any, ...], outputs: Any, hooks: Hooks) -> Kept:
+    x = inputs[place]
     if not isinstance(x, Tensor):
         return x, 0
     if hooks is not None:
@@ -156,65 +161,76 @@ def _saved(x: Any, hooks: Any) -> tuple[Any, Any]:
     return x, 0 if storage is None else storage.version
 
 
-def keep(node: Node, keeps: Keeps, inputs: tuple[Any, ...], outputs: Any) -> None:
+def _inputs(first: int, inputs: tuple[Any, ...], outputs: Any, hooks: Hooks) -> Kept:
+    pairs = [_input(place, inputs, outputs, hooks) for place in range(first, len(inputs))]
+    return tuple([pair[0] for pair in pairs]), tuple([pair[1] for pair in pairs])
+
+
+def _out(place: int, inputs: tuple[Any, ...], outputs: Any, hooks: Hooks) -> Kept:
+    if hooks is not None:
+        return Packed(outputs, hooks, 0), 0
+    value = saved_result(outputs, 0)
+    return value, value.storage.version
+
+
+def _result(place: int, inputs: tuple[Any, ...], outputs: Any, hooks: Hooks) -> Kept:
+    if hooks is not None:
+        return Packed(outputs[place], hooks, place), 0
+    value = saved_result(outputs[place], place)
+    return value, value.storage.version
+
+
+def _outs(place: int, inputs: tuple[Any, ...], outputs: Any, hooks: Hooks) -> Kept:
+    pairs = [
+        (None, 0) if out is None else _result(at, inputs, outputs, hooks)
+        for at, out in enumerate(outputs)
+    ]
+    return tuple([pair[0] for pair in pairs]), tuple([pair[1] for pair in pairs])
+
+
+#: What a rule may ask for, by the first item of its form: see `VjpRule.form`.
+FORMS: dict[str, Callable[[int, tuple[Any, ...], Any, Hooks], Kept]] = {
+    "input": _input,
+    "inputs": _inputs,
+    "out": _out,
+    "result": _result,
+    "outs": _outs,
+    "shape": lambda place, inputs, outputs, hooks: (tuple(inputs[place].shape), 0),
+    "dtype": lambda place, inputs, outputs, hooks: (inputs[place].dtype, 0),
+    "device": lambda place, inputs, outputs, hooks: (inputs[place].device, 0),
+    "shapes": lambda place, inputs, outputs, hooks: (
+        tuple(tuple(x.shape) for x in inputs[place:]),
+        0,
+    ),
+}
+
+
+def keep(node: Node, keeps: Keeps | None, inputs: tuple[Any, ...], outputs: Any) -> None:
     """Fills `saved` and `versions` of a node.
 
     Args:
         node: The node.
-        keeps: One item per place of the operator's layout: None, or a tuple that says what to
-            keep: ("input", i), ("inputs", i), ("out",), ("outs",), ("result", i), ("shape", i),
-            ("dtype", i).
+        keeps: One item per place of the operator's layout: None, or (form, place).
         inputs: The call's flat inputs.
         outputs: The call's result or results.
     """
     if keeps is None:
         node.saved = node.versions = ()
         return
-    state = STATE.get()
-    hooks: Any = state.saved_hooks[-1] if state.saved_hooks else None
+    stack = STATE.get().saved_hooks
+    hooks: Hooks = stack[-1] if stack else None
     if hooks.__class__ is str:  # disabled, with that message
         hooks = None
     saved: list[Any] = []
     versions: list[Any] = []
     for what in keeps:
-        value: Any = None
-        version: Any = 0
-        if what is not None:
-            form = what[0]
-            if form == "input":
-                value, version = _saved(inputs[what[1]], hooks)
-            elif form == "out":
-                value = saved_result(outputs, 0)
-                version = value.storage.version
-                if hooks is not None:
-                    value, version = Packed(outputs, hooks, 0), 0
-            elif form == "result":
-                value = saved_result(outputs[what[1]], what[1])
-                version = value.storage.version
-                if hooks is not None:
-                    value, version = Packed(outputs[what[1]], hooks, what[1]), 0
-            elif form == "result":
-                value = saved_result(outputs[what[1]], what[1])
-                version = value.storage.version
-            elif form == "shape":
-                value = tuple(inputs[what[1]].shape)
-            elif form == "dtype":
-                value = inputs[what[1]].dtype
-            elif form == "device":
-                value = inputs[what[1]].device
-            elif form == "shapes":
-                value = tuple(tuple(x.shape) for x in inputs[what[1] :])
-            elif form == "inputs":
-                pairs = [_saved(x, hooks) for x in inputs[what[1] :]]
-                value = tuple(pair[0] for pair in pairs)
-                version = tuple(pair[1] for pair in pairs)
-            else:
-                value = tuple(
-                    None if out is None else saved_result(out, i) for i, out in enumerate(outputs)
-                )
-                version = tuple(0 if r is None else r.storage.version for r in value)
-        saved.append(value)
-        versions.append(version)
+        if what is None:
+            saved.append(None)
+            versions.append(0)
+        else:
+            value, version = FORMS[what[0]](what[1], inputs, outputs, hooks)
+            saved.append(value)
+            versions.append(version)
     node.saved = tuple(saved)
     node.versions = tuple(versions)
 

@@ -165,7 +165,7 @@ class inference_mode(_Mode):
         self._marks: list[Token[bool]] = []
 
     def clone(self) -> _Mode:
-        return inference_mode(self.mode)  # type: ignore[no-any-return]
+        return inference_mode(self.mode)
 
     def changed(self, state: State) -> State:
         if self.mode:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._dtypes import Category, complex128, float64
 from .._errors import error
-from .._operator import binary, operators
+from .._operator import binary, operators, result_type
 from .._tensor.tensor import Tensor
 from ._public import METHODS, export, inplace_binary, inplace_form, into, method, public
 from .elementwise import (
@@ -68,6 +68,9 @@ pow_op.vjp(x=_power_rule_x, y=_power_rule_y)
 def _scaled(who: str, input: Any, other: Any, alpha: Any) -> Any:
     """`other * alpha`, with torch's demands on alpha."""
     if alpha.__class__ is float and isinstance(other, Tensor) and other._k.dtype.is_inexact:
+        if isinstance(input, Tensor) and input._k is not other._k:
+            # The product is rounded to the precision of the sum, not of `other`.
+            other = other.to(result_type(input, other))
         return mul_op.entry(other, alpha)
     operands = (input, other)
     if isinstance(alpha, bool) and not all(

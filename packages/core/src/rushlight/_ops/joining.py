@@ -27,7 +27,7 @@ from .views import reshape, slice_op, unsqueeze_op
 
 cat_op = operator("cat(Tensor[] xs, *, int dim) -> Tensor")
 stack_op = operator("stack(Tensor[] xs, *, int dim) -> Tensor")
-pad_op = operator("constant_pad(Tensor x, *, int[] pad, Scalar value) -> Tensor")
+pad_op = operator("constant_pad(Tensor x, *, int[][] pad, Scalar value) -> Tensor")
 
 
 # -- cat ------------------------------------------------------------------------------------

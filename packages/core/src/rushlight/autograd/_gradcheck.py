@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from .._autograd.engine import grad as gradient
 from .._errors import error
 from .._tensor.construction import from_host, to_host
 from .._tensor.tensor import Tensor
-from .._autograd.engine import grad as gradient
 
 HostArray = np.ndarray[Any, Any]
 

@@ -197,7 +197,8 @@ def jacobian(
     if strategy not in ("forward-mode", "reverse-mode"):
         raise error(
             ValueError, "jacobian",
-            'Expected strategy to be either "forward-mode" or "reverse-mode".', given=repr(strategy),
+            'Expected strategy to be either "forward-mode" or "reverse-mode".',
+            given=repr(strategy),
         )  # fmt: skip
     given, several = _as_tuple(inputs, "inputs", "jacobian")
     if strategy == "forward-mode":

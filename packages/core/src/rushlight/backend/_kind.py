@@ -28,6 +28,7 @@ class Kind:
 
     Attributes:
         device, dtype: The pair.
+        host: The dtype's host form, which kernels' results are compared with.
         backend: The backend, None for the meta device.
         runtime: The device's duties, None for the meta device.
         t: Kernels by operator number, None where there is none.
@@ -40,7 +41,7 @@ class Kind:
     """
 
     __slots__ = (
-        "_bool_kind", "array", "backend", "device", "dtype", "hot", "infers", "is_complex",
+        "_bool_kind", "array", "backend", "device", "dtype", "host", "hot", "infers", "is_complex",
         "is_meta", "numbers", "outs", "runtime", "scalars", "t",
     )  # fmt: skip
 
@@ -48,6 +49,7 @@ class Kind:
         self.device = where
         self.dtype = dtype
         self.backend = backend
+        self.host = dtype.numpy
         self.is_meta = backend is None
         self.is_complex = dtype.is_complex
         self.runtime: DeviceRuntime = None  # type: ignore[assignment]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..autograd.functional import unit_vectors
 from .._autograd.levels import is_recorded
 from .._errors import error
 from .._operator import operators
 from .._tensor.tensor import Tensor
 from .._trees import flatten
+from ..autograd.functional import unit_vectors
 from ._apis import jvp, vjp, vmap, without_history
 
 Argnums = int | tuple[int, ...]

@@ -157,8 +157,9 @@ def check_operands(
     if present and present[0] is operands[0] and present[0].dtype != dtype.numpy:
         raise BrokenContract(f"{op.name}: its kernel for {dtype.name} got {present[0].dtype}")
     if op.promotes in ("default", "float", "compare"):
-        if len({x.dtype for x in present}) > 1:
-            raise BrokenContract(f"{op.name}: not promoted: {[str(x.dtype) for x in present]}")
+        joined = [x for x in present if x is not operands[0] or inputs[0].name != "condition"]
+        if len({x.dtype for x in joined}) > 1:
+            raise BrokenContract(f"{op.name}: not promoted: {[str(x.dtype) for x in joined]}")
         if op.promotes == "float" and not dtype.is_inexact:
             raise BrokenContract(f"{op.name}: {dtype.name} operands, promotion makes them floats")
 

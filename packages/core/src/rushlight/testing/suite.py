@@ -77,7 +77,7 @@ def _views() -> Iterator[Call]:
     for sample in _samples():
         if sample.group.operator.view_rule is not None:
             for layout in checks.LAYOUTS if sample.group.layouts else checks.LAYOUTS[:1]:
-                yield Call(checks.check_view, sample, (_dtypes.float32, layout))
+                yield Call(checks.check_view, sample, (sample.dtypes[0], layout))
 
 
 def _differentiable() -> Iterator[tuple[Sample, DType]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from copy import deepcopy
 from itertools import chain
@@ -13,15 +13,18 @@ from typing import Any, TypeAlias
 import rushlight
 from rushlight import Tensor
 from rushlight._errors import error
-from rushlight.optim._hooks import Hook, HookTable, RemovableHandle, register
+from rushlight._hooks import RemovableHandle, add_hook
 
 # A group's options have any type: an optimiser, or a user's own, decides what they are.
 ParamGroup: TypeAlias = dict[str, Any]
 StateDict: TypeAlias = dict[str, Any]
+Hook: TypeAlias = Callable[..., Any]
+# Hooks by number, in the order in which they run.
+HookTable: TypeAlias = OrderedDict[int, Hook]
 ParamsT: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 
-_global_pre_hooks = HookTable()
-_global_post_hooks = HookTable()
+_global_pre_hooks: HookTable = OrderedDict()
+_global_post_hooks: HookTable = OrderedDict()
 
 _HOOK_TABLES = (
     "_optimizer_step_pre_hooks",
@@ -45,12 +48,12 @@ required = _Required()
 
 def register_optimizer_step_pre_hook(hook: Hook) -> RemovableHandle:
     """Registers `hook(optimizer, args, kwargs)` to run before every optimiser's `step`."""
-    return register(_global_pre_hooks, hook)
+    return add_hook(_global_pre_hooks, hook)
 
 
 def register_optimizer_step_post_hook(hook: Hook) -> RemovableHandle:
     """Registers `hook(optimizer, args, kwargs)` to run after every optimiser's `step`."""
-    return register(_global_post_hooks, hook)
+    return add_hook(_global_post_hooks, hook)
 
 
 def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -161,7 +164,7 @@ class Optimizer:
     def _make_hook_tables(self) -> None:
         for table in _HOOK_TABLES:
             if table not in self.__dict__:
-                setattr(self, table, HookTable())
+                setattr(self, table, OrderedDict())
 
     # Hooks stay behind when an optimiser is copied or pickled: they belong to the program.
     def __getstate__(self) -> dict[str, Any]:
@@ -422,31 +425,31 @@ class Optimizer:
 
     def register_step_pre_hook(self, hook: Hook) -> RemovableHandle:
         """Registers `hook(optimizer, args, kwargs)`, which may return new `(args, kwargs)`."""
-        return register(self._optimizer_step_pre_hooks, hook)
+        return add_hook(self._optimizer_step_pre_hooks, hook)
 
     def register_step_post_hook(self, hook: Hook) -> RemovableHandle:
         """Registers `hook(optimizer, args, kwargs)` to run after `step`."""
-        return register(self._optimizer_step_post_hooks, hook)
+        return add_hook(self._optimizer_step_post_hooks, hook)
 
     def register_state_dict_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Registers `hook(optimizer)` to run before `state_dict`."""
-        return register(self._optimizer_state_dict_pre_hooks, hook, prepend=prepend)
+        return add_hook(self._optimizer_state_dict_pre_hooks, hook, prepend=prepend)
 
     def register_state_dict_post_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Registers `hook(optimizer, state_dict)`, which may return another dict."""
-        return register(self._optimizer_state_dict_post_hooks, hook, prepend=prepend)
+        return add_hook(self._optimizer_state_dict_post_hooks, hook, prepend=prepend)
 
     def register_load_state_dict_pre_hook(
         self, hook: Hook, prepend: bool = False
     ) -> RemovableHandle:
         """Registers `hook(optimizer, state_dict)`, which may return another dict to load."""
-        return register(self._optimizer_load_state_dict_pre_hooks, hook, prepend=prepend)
+        return add_hook(self._optimizer_load_state_dict_pre_hooks, hook, prepend=prepend)
 
     def register_load_state_dict_post_hook(
         self, hook: Hook, prepend: bool = False
     ) -> RemovableHandle:
         """Registers `hook(optimizer)` to run after `load_state_dict`."""
-        return register(self._optimizer_load_state_dict_post_hooks, hook, prepend=prepend)
+        return add_hook(self._optimizer_load_state_dict_post_hooks, hook, prepend=prepend)
 
     _optimizer_step_pre_hooks: HookTable
     _optimizer_step_post_hooks: HookTable

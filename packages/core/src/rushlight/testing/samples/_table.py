@@ -58,7 +58,7 @@ class Group:
         cases: The calls.
         dtypes: The dtypes to test; other layouts than contiguous are tested in the first.
         result: dtype of the result, or of each of several: "same" as the sample's, "real" (its
-            parts), "complex", "float" (integers become float32), or a dtype.
+            parts), "complex", "wide" (at least float32), "float" (integers become float32), or a dtype.
         tolerance: Allowed error, in units of the dtype's epsilon, relative to the element for
             elementwise operators and to the largest element for others.
         twice: Whether second derivatives are checked.
@@ -132,6 +132,8 @@ class Sample:
             return rule
         if rule == "real":
             return dtype.to_real()
+        if rule == "wide":
+            return _dtypes.float32 if dtype.is_reduced else dtype
         if rule == "complex":
             return dtype.to_complex()
         if rule == "float" and dtype.category < Category.FLOATING:

@@ -290,6 +290,7 @@ def _fractional(
     lead = tuple(batched.shape[:2])
     if samples is None:
         samples = rushlight.rand((*lead, spatial), dtype=input.dtype, device=input.device)
+    samples = _samples_for(who, samples, (*lead, spatial))
     places = input.new_zeros((*lead,) + (1,) * (2 * spatial), dtype=rushlight.int64)
     for dim in range(spatial):
         starts = _fractional_starts(samples[..., order[dim]], extents[dim], sizes[dim], kernel[dim])
@@ -306,6 +307,28 @@ def _fractional(
     indices = windows.gather(-1, which.unsqueeze(-1)).squeeze(-1)
     shape_out = (*input.shape[:-spatial], *sizes)
     return values.reshape(shape_out), indices.reshape(shape_out)
+
+
+def _samples_for(who: str, samples: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The random numbers of a batch: the first of those given, which may be more."""
+    given = f"_random_samples of shape {shape_of(samples)}"
+    if samples.ndim != 3 or tuple(samples.shape[1:]) != shape[1:]:
+        raise error(
+            RuntimeError,
+            who,
+            "_random_samples do not fit the input",
+            given=given,
+            expected=f"(at least {shape[0]}, {shape[1]} channels, {shape[2]} spatial dimensions)",
+        )
+    if samples.shape[0] < shape[0]:
+        raise error(
+            RuntimeError,
+            who,
+            "expected _random_samples.size(0) no less than the input's batch size",
+            given=given,
+            expected=f"at least {shape[0]} in dimension 0",
+        )
+    return samples[: shape[0]]
 
 
 def _fractional_starts(sample: Tensor, extent: int, size: int, kernel: int) -> Tensor:

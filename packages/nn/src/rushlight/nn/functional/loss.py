@@ -265,7 +265,7 @@ def gaussian_nll_loss(
         input: Means.
         target: Samples.
         var: Variances: a number, or a tensor of `input`'s shape, where the last dimension may be
-            missing or one (the same variance for a whole row).
+            missing, or one dimension may be 1 (the same variance all along it).
         full: Adds the constant term.
         eps: Variances are taken to be at least this, without changing the gradient.
         reduction: `"mean"`, `"sum"` or `"none"`.
@@ -286,10 +286,9 @@ def gaussian_nll_loss(
     else:
         variance = rushlight.full_like(input, var)
     if variance.shape != input.shape:
-        lead = tuple(input.shape[:-1])
-        if lead == tuple(variance.shape):
+        if tuple(variance.shape) == tuple(input.shape[:-1]):
             variance = variance.unsqueeze(-1)
-        elif variance.ndim != input.ndim or tuple(variance.shape) != (*lead, 1):
+        elif not _repeats_along_one_dim(variance, input):
             raise error(
                 ValueError,
                 who,
@@ -306,6 +305,13 @@ def gaussian_nll_loss(
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
     return reduce_loss(loss, reduction)
+
+
+def _repeats_along_one_dim(x: Tensor, like: Tensor) -> bool:
+    """Whether the shapes are equal up to one dimension, of which `x` has a single element."""
+    if x.ndim != like.ndim:
+        return False
+    return [n for n, m in zip(x.shape, like.shape) if n != m] == [1]
 
 
 def binary_cross_entropy(

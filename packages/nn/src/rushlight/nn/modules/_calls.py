@@ -175,12 +175,7 @@ class ModuleCalls(ModuleMembers):
         self, table: Any, hook: Any, prepend: bool, notes: dict[str, bool]
     ) -> RemovableHandle:
         tables = [getattr(self, name) for name, wanted in notes.items() if wanted]
-        handle = RemovableHandle(table, extra_dict=tables)
-        table[handle.id] = hook
-        for note in tables:
-            note[handle.id] = True
-        if prepend:
-            table.move_to_end(handle.id, last=False)
+        handle = add_hook(table, hook, *tables, prepend=prepend)
         self.__dict__["_hooked"] = True
         return handle
 

@@ -6,11 +6,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from rushlight.utils.hooks import RemovableHandle
+from rushlight._hooks import RemovableHandle, add_hook
 
 Hook = Callable[..., Any]
-
-
 Table = OrderedDict[int, Hook]
 
 forward_pre_hooks: Table = OrderedDict()
@@ -38,10 +36,7 @@ def any_call_hooks() -> bool:
 
 
 def _register(table: Table, hook: Hook, *extra: Table) -> RemovableHandle:
-    handle = RemovableHandle(table, extra_dict=list(extra))
-    table[handle.id] = hook
-    for note in extra:
-        note[handle.id] = hook
+    handle = add_hook(table, hook, *extra)
     active.calls = any_call_hooks()
     return handle
 

@@ -76,6 +76,8 @@ class HuberLoss(_Loss):
     Args:
         reduction: "mean", "sum" or "none".
         delta: Where the parabola ends; positive.
+    Raises:
+        TypeError: `delta` is no real number.
     References:
         Huber (1964), Robust estimation of a location parameter.
     """
@@ -83,6 +85,13 @@ class HuberLoss(_Loss):
     __constants__ = ["reduction", "delta"]
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        if not isinstance(delta, (float, int)):
+            raise error(
+                TypeError,
+                "HuberLoss",
+                f"delta must be a float or int, got: {type(delta)}",
+                given=f"delta={delta!r}",
+            )
         super().__init__(reduction=reduction)
         self.delta = delta
 

@@ -15,6 +15,7 @@ from typing import Any, cast
 import rushlight
 from rushlight import Tensor
 from rushlight._errors import error
+from rushlight._hooks import add_hook
 
 from ..parameter import Parameter, UninitializedTensorMixin, is_lazy
 from ._calls import ModuleCalls
@@ -128,16 +129,16 @@ class ModuleState(ModuleCalls):
 
     def register_state_dict_pre_hook(self, hook: Hook) -> RemovableHandle:
         """Calls `hook(module, prefix, keep_vars)` before `state_dict` collects the module."""
-        return _register(self._state_dict_pre_hooks, hook)
+        return add_hook(self._state_dict_pre_hooks, hook)
 
     def register_state_dict_post_hook(self, hook: Hook) -> RemovableHandle:
         """Calls `hook(module, state_dict, prefix, local_metadata)` afterwards, to change it."""
-        return _register(self._state_dict_hooks, hook)
+        return add_hook(self._state_dict_hooks, hook)
 
     def _register_state_dict_hook(self, hook: Hook) -> RemovableHandle:
         """As `register_state_dict_post_hook`, but the hook may return another dict."""
         hook._from_private_api = True  # type: ignore[attr-defined]
-        return _register(self._state_dict_hooks, hook)
+        return add_hook(self._state_dict_hooks, hook)
 
     # -- loading ---------------------------------------------------------------------------
 
@@ -350,11 +351,11 @@ class ModuleState(ModuleCalls):
         self, hook: Hook, with_module: bool = False
     ) -> RemovableHandle:
         wrapped = _WithModule(hook, self) if with_module else hook
-        return _register(self._load_state_dict_pre_hooks, wrapped)
+        return add_hook(self._load_state_dict_pre_hooks, wrapped)
 
     def register_load_state_dict_post_hook(self, hook: Hook) -> RemovableHandle:
         """Calls `hook(module, incompatible_keys)` after loading; it may change the lists."""
-        return _register(self._load_state_dict_post_hooks, hook)
+        return add_hook(self._load_state_dict_post_hooks, hook)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -375,12 +376,6 @@ class _WithModule:
 
     def __getstate__(self) -> dict[str, Any]:
         return {"hook": self.hook, "module": None}
-
-
-def _register(table: Any, hook: Hook) -> RemovableHandle:
-    handle = RemovableHandle(table)
-    table[handle.id] = hook
-    return handle
 
 
 def _do(copy: Callable[[], None]) -> None:
