@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import rushlight as rl
-from rushlight.backend import _registry, installed_types, report
+from rushlight.backend import _hooks, _registry, installed_types, report
 
 GOOD = """
     from rushlight.backend import ArrayDevice, Backend, hookimpl
@@ -54,11 +54,11 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugins
     monkeypatch.syspath_prepend(str(tmp_path))
     for table in ("_loaded", "_failed", "_failed_cause"):
         monkeypatch.setattr(_registry, table, dict(getattr(_registry, table)))
-    before = set(_registry._manager.get_plugins())
+    before = set(_hooks.manager.get_plugins())
     importlib.invalidate_caches()
     yield Plugins(tmp_path)
-    for plugin in _registry._manager.get_plugins() - before:
-        _registry._manager.unregister(plugin)
+    for plugin in _hooks.manager.get_plugins() - before:
+        _hooks.manager.unregister(plugin)
     assert (rl.ones(2) + 1).tolist() == [2.0, 2.0]  # whatever happened, the CPU goes on
 
 

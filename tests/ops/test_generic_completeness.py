@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+
 from rushlight._operator import operators
 from rushlight.testing import forms
 from rushlight.testing.samples import groups
@@ -11,7 +12,7 @@ _RANDOM = "draws random numbers: tests/random holds golden vectors and statistic
 _MOVE = "moves or renames data and has no rules of its own"
 _FREE = "its factors are free in sign, phase or order, which no reference settles"
 
-# Exact: an operator that is missing here needs samples, and one that has samples may not stand here.
+# Exact: what is missing here needs samples, and what has samples may not stand here.
 EXCUSED = {
     "copy_": _MOVE,
     "to_kind": _MOVE,

@@ -1,8 +1,9 @@
-"""Every operator's results: values, dtypes and shapes, on every layout, left without side effects."""
+"""Results of every operator: values, dtypes, shapes, on every layout, without side effects."""
 
 from typing import Any
 
 import pytest
+
 from rushlight.testing.suite import calls
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os.path
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 # In an editable install the nn distribution's part of this package lies elsewhere.  Wheels share
 # one folder; then nothing may be added, or a folder named `rushlight` in the working directory
 # would join.
-if not (Path(__file__).parent / "nn").is_dir():
+if not os.path.isdir(os.path.join(os.path.dirname(__file__), "nn")):
     from pkgutil import extend_path
 
     __path__ = extend_path(__path__, __name__)

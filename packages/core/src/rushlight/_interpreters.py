@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ._dispatch import detached, write
 from ._errors import error
 from ._modes import STATE, entered
 from ._operator import FormulaRule, Operator, operators
 from ._size import Size
 from ._tensor.tensor import Tensor, storage_of, strides_of
+from ._views import detached
+from ._writes import write
 
 _new = object.__new__
 

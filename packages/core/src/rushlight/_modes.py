@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 
-@dataclass(frozen=True, slots=True, eq=True)
 class State:
-    """Every mode at once.
+    """Every mode at once; never changed.
 
     Attributes:
         grad: Operators record for reverse mode where an input requires grad.
@@ -31,24 +29,46 @@ class State:
         device: Device that factories use instead of the default.
     """
 
-    grad: bool = True
-    interpreters: tuple[Any, ...] = ()
-    overrides: bool = True
-    anomaly: bool = False
-    anomaly_nan: bool = True
-    saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]] | str, ...] = ()
-    recorder: Any = None
-    autocast: Any = None
-    device: Any = None
+    __slots__ = (
+        "anomaly", "anomaly_nan", "autocast", "device", "grad", "interpreters", "overrides",
+        "recorder", "saved_hooks",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        grad: bool = True,
+        interpreters: tuple[Any, ...] = (),
+        overrides: bool = True,
+        anomaly: bool = False,
+        anomaly_nan: bool = True,
+        saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]] | str, ...] = (),
+        recorder: Any = None,
+        autocast: Any = None,
+        device: Any = None,
+    ) -> None:
+        self.grad = grad
+        self.interpreters = interpreters
+        self.overrides = overrides
+        self.anomaly = anomaly
+        self.anomaly_nan = anomaly_nan
+        self.saved_hooks = saved_hooks
+        self.recorder = recorder
+        self.autocast = autocast
+        self.device = device
+
+    def _values(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
 
     def but(self, **changes: Any) -> State:
         """This state with some modes changed; the two plain states come back as themselves."""
         if len(changes) == 1 and "grad" in changes and (self is GRAD or self is NO_GRAD):
             return GRAD if changes["grad"] else NO_GRAD
-        changed = replace(self, **changes)
-        if changed == GRAD:
-            return GRAD
-        return NO_GRAD if changed == NO_GRAD else changed
+        values = {**self._values(), **changes}
+        for plain in (GRAD, NO_GRAD):
+            if values == plain._values():
+                return plain
+        return State(**values)
 
 
 GRAD: Final = State()

@@ -152,3 +152,10 @@ def _public_edge(edge: Any) -> tuple[Any, int]:
     if edge.__class__ is Port:
         return edge.node, edge.index
     return AccumulateGrad(edge), 0
+
+
+def note_line(node: Node) -> None:
+    """Remembers where a node was made, for anomaly mode."""
+    import traceback
+
+    node.extras()["traceback"] = traceback.format_stack()[:-3]

@@ -18,16 +18,17 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from . import _dispatch
+from . import _dispatch, _entries, _failures, _views
 from ._config import settings
 from ._device import device
-from ._dtypes import Category, DType, bool_, int64, promote_types
+from ._dtypes import Category, DType, bool_, from_numpy_dtype, int64, promote_types
 from ._errors import error
+from ._modes import GRAD, NO_GRAD, STATE
 from ._node import Node
 from ._saving import Keeps, keeper, unpack
 from ._schema import Schema, parse
-from ._tensor.tensor import Tensor
-from .backend import Kind
+from ._tensor.tensor import PLAIN, Tensor, fresh, meta_tensor
+from .backend import Kind, kind_of
 from .backend._kind import OPERATOR_INDEX, refill
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -108,11 +109,11 @@ class Operator:
             self.batching_rule = "elementwise"
             self.jvp_rule = "elementwise"
         makers = {
-            "unary": _dispatch.unary_entry,
-            "binary": _dispatch.binary_entry,
-            "view": _dispatch.view_entry,
-            "elementwise": _dispatch.elementwise_entry,
-            "generic": _dispatch.generic_entry,
+            "unary": _entries.unary_entry,
+            "binary": _entries.binary_entry,
+            "view": _entries.view_entry,
+            "elementwise": _entries.elementwise_entry,
+            "generic": _entries.generic_entry,
         }
         self.entry: Callable[..., Any] = makers[kind](self)
 
@@ -205,7 +206,7 @@ class Operator:
 
     def slow_entry(self, *inputs: Any, **attributes: Any) -> Any:
         """Entry with promotion: numbers become tensors, operands of several dtypes one."""
-        state = _dispatch.STATE.get()
+        state = STATE.get()
         if state.overrides:
             answer = _dispatch.overridden(self.public or self, inputs, attributes)
             if answer is not NotImplemented:
@@ -215,8 +216,8 @@ class Operator:
         inputs = promoted(self, inputs)
         if len(attributes) != len(self.schema.attributes):
             attributes = {**self.schema.defaults, **attributes}
-        if state is _dispatch.GRAD or state is _dispatch.NO_GRAD:
-            if all(x.__class__ in _dispatch.PLAIN or x is None for x in inputs):
+        if state is GRAD or state is NO_GRAD:
+            if all(x.__class__ in PLAIN or x is None for x in inputs):
                 return _dispatch.run(self, inputs, attributes, state.grad)
         return _dispatch.slow(self, inputs, attributes)
 
@@ -252,7 +253,7 @@ class Operator:
         if x._req and x._node is None:
             return  # requires_grad_() made it a leaf of its own
         if parent._req and x._k.dtype.is_inexact:
-            _dispatch.hang_view_node(self, parent, attributes, x)
+            _views.hang_view_node(self, parent, attributes, x)
         else:
             x._node, x._req = None, False
 
@@ -274,7 +275,9 @@ class VjpRule:
         self.known_keeps: dict[tuple[bool, ...], Keeps | None] = {}
         #: Shapes and dtypes alone are not worth freeing: backward may run again without them.
         forms = [self.form(name) for name in names if name in self.places]
-        self.holds_tensors = any(f[0] in ("input", "inputs", "out", "outs", "result") for f in forms)
+        self.holds_tensors = any(
+            f[0] in ("input", "inputs", "out", "outs", "result") for f in forms
+        )
 
     def form(self, name: str) -> tuple[Any, ...]:
         """How `keep` keeps the value of a name."""
@@ -465,6 +468,7 @@ def result_type(*operands: Any) -> DType:
         rushlight.int8
     """
     from ._config import settings
+
     ranks: list[DType | None] = [None, None, None]
     for x in operands:
         if isinstance(x, Tensor):
@@ -503,7 +507,7 @@ def _with_category(strong: DType, weak: DType) -> DType:
 def _number_dtype(x: Any) -> DType:
     dtype = getattr(x, "dtype", None)
     if dtype is not None and hasattr(dtype, "itemsize"):
-        return _dispatch.from_numpy_dtype(dtype)
+        return from_numpy_dtype(dtype)
     raise error(
         TypeError,
         "result_type",
@@ -540,7 +544,7 @@ def promoted(op: Operator, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         dtype = settings.default_dtype
     place = _common_device(op, tensors)
     to_kind = operators["to_kind"].function
-    kind = _dispatch.kind_of(place, dtype)
+    kind = kind_of(place, dtype)
     result = []
     for x in inputs:
         if x is None:
@@ -577,8 +581,8 @@ def _of_one_kind(op: Operator, inputs: tuple[Any, ...]) -> tuple[Any, ...] | Non
 def number_tensor(kind: Kind, value: Any) -> Tensor:
     """A 0-d tensor of a Python number."""
     if kind.is_meta:
-        return _dispatch.meta_tensor(kind, (), None)
-    return _dispatch.fresh(kind, kind.scalar(value))
+        return meta_tensor(kind, (), None)
+    return fresh(kind, kind.scalar(value))
 
 
 def _common_device(op: Operator, tensors: list[Tensor]) -> Any:
@@ -587,7 +591,7 @@ def _common_device(op: Operator, tensors: list[Tensor]) -> Any:
     if len(places) > 1:
         places = {x._k.device for x in tensors if x.ndim or not _in_host_memory(x)}
         if len(places) > 1:
-            raise _dispatch.wrong_device(op, tuple(tensors))
+            raise _failures.wrong_device(op, tuple(tensors))
         if not places:
             places = {tensors[0]._k.device}
     if not places:

@@ -10,9 +10,8 @@ an attribute and passed by keyword, so that no transform has to guess which is w
 
 from __future__ import annotations
 
-import ast
+import functools
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from ._errors import error
@@ -21,60 +20,70 @@ _SCHEMA = re.compile(r"\s*(\w+)\((.*)\)\s*->\s*(.+?)\s*$", re.DOTALL)
 _PARAMETER = re.compile(r"([\w\[\]|]+\??)(?:\((\w+!?)\))?(\[\])?\s+(\w+)(?:\s*=\s*(.+))?$")
 
 
-@dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of a schema."""
+    """One parameter of a schema, never changed.
 
-    name: str
-    type: str
-    alias: str | None
-    default: Any
-    has_default: bool
+    Attributes:
+        name, type, alias: As written.
+        default, has_default: The value after `=`.
+        is_input: It carries tensors.
+        is_list: It carries any number of tensors.
+        is_optional: `None` may stand in its place.
+    """
 
-    @property
-    def is_input(self) -> bool:
-        """Whether it carries tensors."""
-        return self.type.startswith("Tensor")
+    __slots__ = (
+        "alias", "default", "has_default", "is_input", "is_list", "is_optional", "name", "type",
+    )  # fmt: skip
 
-    @property
-    def is_list(self) -> bool:
-        """Whether it carries any number of tensors."""
-        return self.type == "Tensor[]"
+    def __init__(
+        self, name: str, type: str, alias: str | None, default: Any, has_default: bool
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.alias = alias
+        self.default = default
+        self.has_default = has_default
+        self.is_input = type.startswith("Tensor")
+        self.is_list = type == "Tensor[]"
+        self.is_optional = type.endswith("?")
 
-    @property
-    def is_optional(self) -> bool:
-        """Whether `None` may stand in its place."""
-        return self.type.endswith("?")
 
-
-@dataclass(frozen=True, slots=True)
 class Schema:
-    """A parsed schema."""
+    """A parsed schema, never changed.
 
-    name: str
-    inputs: tuple[Parameter, ...]
-    attributes: tuple[Parameter, ...]
-    returns: tuple[str, ...]
-    text: str
+    Attributes:
+        name, inputs, attributes, returns, text: Its parts, and the whole.
+        variadic: The last input is a list of tensors.
+        defaults: Defaults of attributes by name.
+        is_view: The result shares the first input's memory.
+    """
 
-    @property
-    def variadic(self) -> bool:
-        """Whether the last input is a list of tensors."""
-        return bool(self.inputs) and self.inputs[-1].is_list
+    __slots__ = (
+        "attributes", "defaults", "inputs", "is_view", "name", "returns", "text", "variadic",
+    )  # fmt: skip
 
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """Attribute defaults."""
-        return {p.name: p.default for p in self.attributes if p.has_default}
-
-    @property
-    def is_view(self) -> bool:
-        """Whether the result shares the first input's memory."""
-        return bool(self.inputs) and self.inputs[0].alias == "a"
+    def __init__(
+        self,
+        name: str,
+        inputs: tuple[Parameter, ...],
+        attributes: tuple[Parameter, ...],
+        returns: tuple[str, ...],
+        text: str,
+    ) -> None:
+        self.name = name
+        self.inputs = inputs
+        self.attributes = attributes
+        self.returns = returns
+        self.text = text
+        self.variadic = bool(inputs) and inputs[-1].is_list
+        self.defaults: dict[str, Any] = {p.name: p.default for p in attributes if p.has_default}
+        self.is_view = bool(inputs) and inputs[0].alias == "a"
 
 
 def _split(text: str) -> list[str]:
     """Splits at the commas outside brackets."""
+    if "=" not in text:  # brackets hold commas in defaults only
+        return [part.strip() for part in text.split(",")] if text else []
     parts, depth, current = [], 0, ""
     for character in text:
         depth += (character in "([") - (character in ")]")
@@ -86,6 +95,7 @@ def _split(text: str) -> list[str]:
     return [*parts, current.strip()] if current.strip() else parts
 
 
+@functools.cache
 def _parameter(text: str) -> Parameter:
     match = _PARAMETER.match(text)
     if match is None:
@@ -96,7 +106,11 @@ def _parameter(text: str) -> Parameter:
             expected="TYPE NAME or TYPE NAME=DEFAULT",
         )
     kind, alias, brackets, name, default = match.groups()
-    value = None if default is None else ast.literal_eval(default)
+    value = None
+    if default is not None:
+        import ast
+
+        value = ast.literal_eval(default)
     return Parameter(name, kind + (brackets or ""), alias, value, default is not None)
 
 

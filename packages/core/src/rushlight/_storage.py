@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .backend import DeviceRuntime
+from ._device import device
+from .backend import DeviceRuntime, loaded
 
 
 class Storage:
@@ -34,6 +35,15 @@ class Storage:
         if self._buffer is None:
             self._buffer = self.runtime.buffer_of(self.native)
         return self._buffer
+
+    @property
+    def device(self) -> device:
+        """Where the memory lies."""
+        for backend in loaded().values():
+            index = backend.index_of(self.runtime)
+            if index is not None:
+                return device(backend.name, index if backend.manifest.indexed else None)
+        return device("meta")
 
     def nbytes(self) -> int:
         """Size in bytes."""

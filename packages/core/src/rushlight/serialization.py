@@ -6,7 +6,6 @@ reader sees the tensors, and loading never runs code. PyTorch's checkpoints are 
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Iterator
@@ -46,6 +45,8 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
         >>> rushlight.load(file)
         {'weight': tensor([1., 1.]), 'epoch': 3}
     """
+    import json
+
     from ._checkpoint import container, native
     from ._checkpoint.entries import Plan
     from ._checkpoint.structure import Encoder

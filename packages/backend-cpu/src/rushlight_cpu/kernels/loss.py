@@ -108,11 +108,22 @@ def nll_loss_backward(
     return out
 
 
+def _as_rows(x: Array) -> Array:
+    """Logits (N, C, *) as one row of classes per target."""
+    return np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
+
+
 @reduced_precision(keep=(1,))
 def cross_entropy(
     x: Array, target: Array, *, ignore_index: int, reduction: str
 ) -> tuple[Array, Array]:
-    """Cross entropy of logits `x` (N, C) for classes `target` (N,); and log-sum-exp per row."""
+    """Cross entropy of logits `x` (N, C, *) for classes `target` (N, *); and their log-sum-exp."""
+    if x.ndim > 2:
+        loss, lse = cross_entropy(
+            _as_rows(x), target.reshape(-1), ignore_index=ignore_index, reduction=reduction
+        )
+        shape = target.shape
+        return (loss.reshape(shape) if reduction == "none" else loss), lse.reshape(shape)
     rows, classes = x.shape
     kept = _kept("cross_entropy", target, classes, ignore_index)
     lse: Array = np.empty(rows, x.dtype)
@@ -147,6 +158,13 @@ def cross_entropy_backward(
     g: Array, x: Array, target: Array, lse: Array, *, ignore_index: int, reduction: str
 ) -> Array:
     """Gradient of `cross_entropy` towards its logits: softmax minus the one-hot target."""
+    if x.ndim > 2:
+        flat = cross_entropy_backward(
+            g.reshape(-1) if reduction == "none" else g, _as_rows(x), target.reshape(-1),
+            lse.reshape(-1), ignore_index=ignore_index, reduction=reduction,
+        )  # fmt: skip
+        rows_last = flat.reshape(x.shape[0], *x.shape[2:], x.shape[1])
+        return np.ascontiguousarray(np.moveaxis(rows_last, -1, 1))
     rows, classes = x.shape
     out: Array = np.empty(x.shape, x.dtype)
     if x.size == 0:

@@ -40,9 +40,28 @@ def fitted(g: Tensor, shape: tuple[int, ...], kind: Any) -> Tensor:
     if g._k is not kind:
         if g._k.is_complex and not kind.is_complex:
             g = operators["real"].function(g)
+        if g._k.device != kind.device:
+            g = _check_device(g, shape, kind.device)
         g = operators["to_kind"].function(g, kind)
     if g.shape != shape:
         g = operators["sum_to"].function(g, shape)
+    return g
+
+
+def _check_device(g: Tensor, shape: tuple[int, ...], device: Any) -> Tensor:
+    """A gradient that comes from another device: only that of a 0-d tensor may, which as an operand
+    may lie on the host as well."""
+    if g.shape != shape:
+        g = operators["sum_to"].function(g, shape)
+    if g.ndim:
+        raise error(
+            RuntimeError,
+            "backward",
+            f"invalid gradient: expected device {device} but got {g.device}",
+            given=f"a gradient of shape {tuple(g.shape)} on {g.device}",
+            expected=f"one on {device}, where the tensor lies that it belongs to",
+            fix=f"move it with .to('{device}')",
+        )
     return g
 
 

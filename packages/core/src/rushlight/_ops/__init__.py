@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
+import os
 from typing import Any
 
 from ._public import METHODS as METHODS
 from ._public import PUBLIC as PUBLIC
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+# Not by pkgutil: it would load what nothing else here needs.
+for _file in sorted(os.listdir(__path__[0])):
+    _family, _ending = os.path.splitext(_file)
+    if _ending in (".py", ".pyc") and _family != "__init__":
+        importlib.import_module(f"{__name__}.{_family}")
 
 
 def install(names: dict[str, Any], namespace: str = "") -> None:

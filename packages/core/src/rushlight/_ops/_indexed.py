@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from .. import _dispatch
+from .. import _failures, _writes
 from .._dtypes import Category, DType, int32, int64
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
@@ -67,7 +67,7 @@ def exact_out(plain: Callable[..., Any], reads_all: bool = False) -> Any:
                 fix=f"use an out= of dtype {result.dtype}",
             )
         if isinstance(out, Tensor):
-            _dispatch.check_writable(out)
+            _writes.check_writable(out)
             _check_apart(plain.__name__, out, arguments, reads_all)
         return into(plain.__name__, result, out)
 
@@ -157,7 +157,7 @@ def written(call: Call, who: str = "") -> Tensor:
                 f"{list(result.shape)}",
                 fix="use the operator that returns a new tensor",
             )
-        _dispatch.write(x, result)
+        _writes.write(x, result)
     return x
 
 
@@ -185,12 +185,12 @@ def write_directly(op: Operator, inputs: tuple[Tensor, ...], attributes: dict[st
         if state.grad and y.requires_grad:
             return False
     if 0 in strides_of(x):
-        _dispatch.check_writable(x)
+        _writes.check_writable(x)
     natives = [native_of(y) for y in inputs]
     try:
         kernel(*natives, out=natives[0], **attributes)
     except Exception as raised:
-        raise _dispatch.explained(op, inputs, attributes, raised) from raised
+        raise _failures.explained(op, inputs, attributes, raised) from raised
     storage.version += 1
     return True
 

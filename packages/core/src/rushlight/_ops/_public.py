@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from .. import _dispatch
+from .. import _entries, _views, _writes
 from .._dtypes import can_cast
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
@@ -177,9 +177,9 @@ def _fill(who: str, value: Tensor, out: Tensor) -> Tensor:
     state = STATE.get()
     if state.grad:
         with _dispatch_no_grad():
-            _dispatch.write(out, value)
+            _writes.write(out, value)
     else:
-        _dispatch.write(out, value)
+        _writes.write(out, value)
     return out
 
 
@@ -198,7 +198,7 @@ def resize(x: Tensor, shape: tuple[int, ...]) -> None:
     needed = (x._offset + count) * x.itemsize
     if not x._k.is_meta and needed > old.nbytes():
         version = old.version
-        x._storage = _dispatch.new_storage(x._k, needed)
+        x._storage = _writes.new_storage(x._k, needed)
         x._storage.version = version + 1
         if old.nbytes():
             keep = min(old.nbytes() // x.itemsize, x._offset + count)
@@ -251,7 +251,7 @@ def assign(who: str, x: Tensor, result: Tensor) -> Tensor:
         )
     if result._req and result._node is not None:
         _keep_old_value(result._node, x)
-    return _dispatch.write(x, result, own=True)
+    return _writes.write(x, result, own=True)
 
 
 def _keep_old_value(node: Any, x: Tensor) -> None:
@@ -261,7 +261,7 @@ def _keep_old_value(node: Any, x: Tensor) -> None:
     """
     if not any(value is x for value in node.saved):
         return
-    old = operators["clone"](_dispatch.detached(x))
+    old = operators["clone"](_views.detached(x))
     old._node, old._req = x._node, x._req
     node.versions = tuple(
         0 if value is x else version for value, version in zip(node.saved, node.versions)
@@ -332,7 +332,7 @@ def inplace_elementwise(op: Operator, x: Any, others: tuple[Any, ...], attribute
         y.__class__ in PLAIN and y._storage is not None and y._storage is x._storage for y in others
     ):
         return False
-    natives = _dispatch.joined(kind, (x, *others), state.grad)
+    natives = _entries.joined(kind, (x, *others), state.grad)
     if natives is None:
         return False
     target = _own_memory(x)
@@ -366,7 +366,7 @@ def _own_memory(x: Tensor) -> Any:
         storage_of(x)
     elif x._strides is not None:
         # A kernel's result has no gaps and no overlaps; only other strides need a look.
-        _dispatch.check_writable(x)
+        _writes.check_writable(x)
     native = x._a
     return native_of(x) if native is None else native
 

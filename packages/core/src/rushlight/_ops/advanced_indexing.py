@@ -268,18 +268,34 @@ def brought_together(
     x: Tensor, indices: list[Tensor], dims: list[int]
 ) -> tuple[tuple[Tensor, ...], Shape]:
     """Indices on the device of x; checks that they broadcast and that dimensions exist."""
-    runtime = x._k.runtime
-    moved = tuple(
-        [
-            index
-            if index._k.runtime is runtime
-            else operators["transfer"](index, device=x._k.device)
-            for index in indices
-        ]
-    )
+    device = x._k.device
+    moved = tuple([i if i._k.device == device else beside(x, i) for i in indices])
     if len(moved) > 1:
         index_shape(moved)
     return moved, tuple(dims)
+
+
+def beside(x: Tensor, index: Tensor) -> Tensor:
+    """An index on the device of x: one in host memory may serve any device.
+
+    Raises:
+        RuntimeError: The index lies on another device.
+    """
+    kind, device = index._k, x._k.device
+    if kind.device == device:
+        return index
+    if not (kind.is_meta or x._k.is_meta):
+        assert kind.backend is not None
+        if not kind.backend.manifest.host_memory:
+            raise error(
+                RuntimeError,
+                "index",
+                "indices should be either on the host or on the same device as the indexed tensor "
+                f"({device})",
+                given=f"an index on {kind.device}",
+                fix=f"move it with index.to('{device}')",
+            )
+    return operators["transfer"](index, device=device)  # type: ignore[no-any-return]
 
 
 # -- functions ------------------------------------------------------------------------------

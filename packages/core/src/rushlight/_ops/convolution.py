@@ -13,8 +13,9 @@ from math import prod
 from typing import Any
 
 from .._dispatch import Spec
-from .._dtypes import bfloat16, float16, float32
+from .._dtypes import float32
 from .._errors import error
+from .._modes import STATE, entered
 from .._operator import operator, operators
 from .._tensor.tensor import Tensor
 from ._batching import front
@@ -505,16 +506,39 @@ def convolution(
     Raises:
         RuntimeError: Shapes, dtypes or settings do not fit each other.
     """
-    who = "convolution"
+    settings = stride, padding, dilation, transposed, output_padding, groups
+    return _convolution("convolution", input, weight, bias, *settings)
+
+
+def _convolution(
+    who: str,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+) -> Tensor:
     spatial = weight.ndim - 2
-    if bias is not None and (input.dtype is float16 or input.dtype is bfloat16):
-        # The sum with the bias is rounded once, not twice.
-        x, w, b = (
-            operand.to(float32) if operand.dtype is input.dtype else operand
-            for operand in (input, weight, bias)
-        )
-        wide = convolution(x, w, b, stride, padding, dilation, transposed, output_padding, groups)
-        return wide.to(input.dtype)
+    state = STATE.get()
+    if state.autocast is not None:
+        rest = stride, padding, dilation, transposed, output_padding, groups
+        operands = state.autocast.cast(conv_op, (input, weight, bias))
+        with entered(state.but(autocast=None)):
+            return _convolution(who, *operands, *rest)
+    if bias is not None:
+        _check_bias(who, bias, weight, weight.shape[1] * groups if transposed else weight.shape[0])
+        if input.dtype.is_reduced:
+            # The sum with the bias is rounded once, not twice.
+            x, w, b = (
+                operand.to(float32) if operand.dtype is input.dtype else operand
+                for operand in (input, weight, bias)
+            )
+            rest = stride, padding, dilation, transposed, output_padding, groups
+            return _convolution(who, x, w, b, *rest).to(input.dtype)
     settings: dict[str, Any] = {
         name: spread_ints(who, name, value, spatial)
         for name, value in (("stride", stride), ("padding", padding), ("dilation", dilation))
@@ -526,16 +550,24 @@ def convolution(
     else:
         _check_conv(who, input, weight, settings)
         out = conv_op(input, weight, **settings)
-    if bias is None:
-        return out
-    if tuple(bias.shape) != (out.shape[1],):
+    return out if bias is None else out + bias.reshape(-1, *(1,) * spatial)
+
+
+def _check_bias(who: str, bias: Tensor, weight: Tensor, channels: int) -> None:
+    if tuple(bias.shape) != (channels,):
         raise error(
             RuntimeError,
             who,
-            f"expected bias to be 1-dimensional with {out.shape[1]} elements",
-            given=f"bias of shape {tuple(bias.shape)}",
+            f"expected bias to be 1-dimensional with {channels} elements",
+            given=f"bias of shape {tuple(bias.shape)}, weight of shape {tuple(weight.shape)}",
         )
-    return out + bias.reshape(-1, *(1,) * spatial)
+    if bias.dtype is not weight.dtype:
+        raise error(
+            RuntimeError,
+            who,
+            f"Input type ({weight.dtype}) and bias type ({bias.dtype}) should be the same",
+            fix="convert one, or use autocast",
+        )
 
 
 def _transposed(
@@ -588,6 +620,20 @@ def _grown(g: Tensor, weight: Tensor, size: Sizes, settings: dict[str, Any]) -> 
     return padded(out, pads)
 
 
+def _check_ndim(who: str, spatial: int, input: Tensor, weight: Tensor) -> bool:
+    """Whether the input is a single sample; raises unless it is one or a batch of them."""
+    ndim = input.ndim
+    if weight.ndim == spatial + 2 and spatial + 1 <= ndim <= spatial + 2:
+        return bool(ndim == spatial + 1)
+    raise error(
+        RuntimeError,
+        who,
+        f"Expected {spatial + 1}D (unbatched) or {spatial + 2}D (batched) input, and a weight of "
+        f"{spatial + 2} dimensions",
+        given=f"input of shape {tuple(input.shape)}, weight of shape {tuple(weight.shape)}",
+    )
+
+
 def _define(spatial: int) -> None:
     """`conv1d` and `conv_transpose1d`, or those of two or three dimensions."""
     none = (0,) * spatial
@@ -601,7 +647,7 @@ def _define(spatial: int) -> None:
         dilation: Ints = 1,
         groups: int = 1,
     ) -> Tensor:
-        single = input.ndim == spatial + 1
+        single = _check_ndim(name, spatial, input, weight)
         x = input.unsqueeze(0) if single else input
         steps = spread_ints(name, "dilation", dilation, spatial)
         if padding == "same":
@@ -619,7 +665,8 @@ def _define(spatial: int) -> None:
             )  # fmt: skip
         widths = spread_ints(name, "padding", padding, spatial)
         strides = spread_ints(name, "stride", stride, spatial)
-        out = convolution(x, weight, bias, strides, widths, steps, False, none, groups)
+        rest = strides, widths, steps, False, none, groups
+        out = _convolution(name, x, weight, bias, *rest)
         return out.squeeze(0) if single else out
 
     def conv_transpose(
@@ -632,13 +679,14 @@ def _define(spatial: int) -> None:
         groups: int = 1,
         dilation: Ints = 1,
     ) -> Tensor:
-        single = input.ndim == spatial + 1
+        single = _check_ndim(other, spatial, input, weight)
         x = input.unsqueeze(0) if single else input
-        strides = spread_ints(name, "stride", stride, spatial)
-        widths = spread_ints(name, "padding", padding, spatial)
-        steps = spread_ints(name, "dilation", dilation, spatial)
-        extra = spread_ints(name, "output_padding", output_padding, spatial)
-        out = convolution(x, weight, bias, strides, widths, steps, True, extra, groups)
+        strides = spread_ints(other, "stride", stride, spatial)
+        widths = spread_ints(other, "padding", padding, spatial)
+        steps = spread_ints(other, "dilation", dilation, spatial)
+        extra = spread_ints(other, "output_padding", output_padding, spatial)
+        rest = strides, widths, steps, True, extra, groups
+        out = _convolution(other, x, weight, bias, *rest)
         return out.squeeze(0) if single else out
 
     name = f"conv{spatial}d"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _dispatch
+from .. import _views, _writes
 from .._config import settings
 from .._device import device as Device
 from .._dispatch import Spec
@@ -13,7 +13,7 @@ from .._errors import error
 from .._layout import preserve_format
 from .._operator import operator, operators
 from .._tensor.construction import placed
-from .._tensor.tensor import Tensor, strides_of
+from .._tensor.tensor import Tensor, fresh, native_of, strides_of
 from ..backend import Kind, kind_of
 from ._public import public
 
@@ -91,7 +91,7 @@ class WriteThrough:
 
 copy_op.vjp_rule = WriteThrough()  # type: ignore[assignment]
 copy_op.backward_name = "CopySlices"
-copy_op.entry = _dispatch.write
+copy_op.entry = _writes.write
 
 
 def full(
@@ -119,13 +119,26 @@ full_op.function = full
 
 def to_kind(x: Tensor, kind: Kind) -> Tensor:
     """A tensor with another dtype, another device, or both; recorded."""
-    if x._k is kind:
+    here = x._k
+    if here is kind:
         return x
-    if x.dtype is not kind.dtype:
-        x = cast_op(x, dtype=kind.dtype)
-    if x.device != kind.device:
-        x = transfer_op(x, device=kind.device)
-    return x
+    if here.device == kind.device:
+        return cast_op(x, dtype=kind.dtype)  # type: ignore[no-any-return]
+    if here.dtype is kind.dtype:
+        return transfer_op(x, device=kind.device)  # type: ignore[no-any-return]
+    if _carried_first(here, kind):
+        return cast_op(transfer_op(x, device=kind.device), dtype=kind.dtype)  # type: ignore[no-any-return]
+    return transfer_op(cast_op(x, dtype=kind.dtype), device=kind.device)  # type: ignore[no-any-return]
+
+
+def _carried_first(here: Kind, there: Kind) -> bool:
+    """Whether to convert after the way to another device: where both dtypes exist on both, the
+    smaller one travels."""
+    if there.backend is None or here.dtype not in there.backend.manifest.dtypes:
+        return False
+    if here.backend is None or there.dtype not in here.backend.manifest.dtypes:
+        return True
+    return here.dtype.itemsize < there.dtype.itemsize
 
 
 to_kind_op = operator("to_kind(Tensor x) -> Tensor")
@@ -141,9 +154,9 @@ def _(x: Tensor, *, device: Device) -> Tensor:
     if kind.is_meta:
         return Spec(x.shape, x.dtype).on(device)
     if x._k.is_meta:
-        _dispatch.native_of(x)  # says that there is no data
-    host = x._k.runtime.to_host(_dispatch.native_of(x))
-    return _dispatch.fresh(kind, kind.runtime.from_host(host))
+        native_of(x)  # says that there is no data
+    host = x._k.runtime.to_host(native_of(x))
+    return fresh(kind, kind.runtime.from_host(host))
 
 
 transfer_op.vjp(x=lambda g, x_device: transfer_op(g, device=x_device))
@@ -198,4 +211,4 @@ def _dense_order(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int,
 
 
 detach_op = operator("detach(Tensor x) -> Tensor", differentiable=False)
-detach_op.function = _dispatch.detached
+detach_op.function = _views.detached

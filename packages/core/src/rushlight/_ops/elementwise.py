@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import _dispatch
+from .. import _entries
 from .._errors import error
 from .._operator import Operator, number_tensor, operators
 from .._tensor.tensor import Tensor
@@ -275,7 +275,7 @@ def python_entry(op: Operator) -> Callable[[Any, Any], Any]:
     def slow(x: Any, y: Any) -> Any:
         return op.slow_entry(x, y) if joins(y) else NotImplemented
 
-    return _dispatch.binary_entry(op, slow)
+    return _entries.binary_entry(op, slow)
 
 
 def reflected_entry(op: Operator) -> Callable[[Any, Any], Any]:

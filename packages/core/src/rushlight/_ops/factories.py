@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _dispatch
+from .. import _writes
 from .._config import settings
 from .._dtypes import Category, DType, from_numpy_dtype
 from .._errors import error
@@ -361,7 +361,7 @@ def unfilled(size: tuple[int, ...], strides: tuple[int, ...] | None, kind: Kind)
     span = 0 if 0 in size else 1
     for n, step in zip(size, steps, strict=True):
         span += (n - 1) * step if span else 0
-    storage = _dispatch.new_storage(kind, span * kind.dtype.itemsize)
+    storage = _writes.new_storage(kind, span * kind.dtype.itemsize)
     return over(kind, storage, 0, size, steps)
 
 

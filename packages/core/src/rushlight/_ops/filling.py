@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .._dispatch import write
 from .._dtypes import bool_, float32, float64
 from .._errors import error
 from .._tensor.tensor import Tensor
+from .._writes import write
 from ._public import method
 from .creation import cast_op
 from .draws import draw, draw_true

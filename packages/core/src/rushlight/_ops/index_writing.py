@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _dispatch
+from .. import _writes
 from .._dtypes import bool_, int64
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
@@ -12,7 +12,14 @@ from .._operator import operators
 from .._tensor.tensor import PLAIN, Tensor, fresh, meta_tensor, native_of, storage_of, strides_of
 from ._indexed import Call, number_of, written
 from ._public import method
-from .advanced_indexing import brought_together, check_mask, index_put_op, index_tensors, put_call
+from .advanced_indexing import (
+    beside,
+    brought_together,
+    check_mask,
+    index_put_op,
+    index_tensors,
+    put_call,
+)
 from .indexing import as_bool, getitem, only_mask, overridden, subject
 from .scattering import masked_fill_op
 from .subscripts import BASIC, FIRST, basic_view
@@ -155,7 +162,7 @@ def _write_view(x: Tensor, value: Tensor) -> None:
         value = _without_leading_ones(value, x.ndim)
     if value.ndim:
         _check_fits(x, value)
-    _dispatch.write(x, value)
+    _writes.write(x, value)
 
 
 def _check_fits(x: Tensor, value: Tensor) -> None:
@@ -198,9 +205,7 @@ def _fill(x: Tensor, mask: Tensor, dim: int, value: Tensor) -> None:
     if value.ndim:
         value = value.reshape(())
     value = operators["to_kind"].function(value, x._k)
-    if mask._k.device != x._k.device:
-        mask = operators["transfer"](mask, device=x._k.device)
-    written(Call(masked_fill_op, (x, as_bool(mask), value), {}), "index_put")
+    written(Call(masked_fill_op, (x, as_bool(beside(x, mask)), value), {}), "index_put")
 
 
 method("__setitem__", setitem)

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from .. import _dispatch
-from .._dispatch import hang_view_node
+from .. import _dispatch, _failures
 from .._dtypes import bool_, int64, uint8
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
 from .._operator import operators
 from .._tensor.construction import from_host, tensor
 from .._tensor.tensor import PLAIN, Tensor, fresh, native_of, refreshed, storage_of, strides_of
+from .._views import hang_view_node
 from ._public import method
-from .advanced_indexing import brought_together, check_mask, index_op, index_tensors
+from .advanced_indexing import beside, brought_together, check_mask, index_op, index_tensors
 from .subscripts import (
     BASIC,
     FIRST,
@@ -140,8 +140,9 @@ def _read(x: Tensor, indices: tuple[Tensor, ...], dims: tuple[int, ...]) -> Tens
                 result = kernel(native, *[native_of(y) for y in indices], dims=dims)
             except Exception as raised:
                 attributes = {"dims": dims}
-                raise _dispatch.explained(index_op, (x, *indices), attributes, raised) from raised
+                raise _failures.explained(index_op, (x, *indices), attributes, raised) from raised
             return fresh(kind, result)
+    indices, dims = brought_together(x, list(indices), list(dims))
     return index_op.entry(x, *indices, dims=dims)  # type: ignore[no-any-return]
 
 
@@ -159,10 +160,9 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
     mask = only_mask(given)
     if mask is not None and mask.ndim == x.ndim:
         check_mask("index", tuple(x.shape), 0, mask)
-        return operators["masked_select"](x, as_bool(mask))  # type: ignore[no-any-return]
+        return operators["masked_select"](x, as_bool(beside(x, mask)))  # type: ignore[no-any-return]
     indices, dims = index_tensors("index", tuple(x.shape), given)
-    together, places = brought_together(x, indices, dims)
-    return _read(x, together, places)
+    return _read(x, tuple(indices), tuple(dims))
 
 
 def overridden(name: str, self: Any, key: Any, *more: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .. import _dispatch
+from .. import _failures
 from .._dispatch import Spec, wrapped
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
@@ -130,7 +130,7 @@ def _joined(xs: Sequence[Tensor], dim: int) -> Tensor | None:
     try:
         return wrapped(kind, kernel(*natives, dim=dim))
     except Exception as raised:
-        raise _dispatch.explained(cat_op, tuple(xs), {"dim": dim}, raised) from raised
+        raise _failures.explained(cat_op, tuple(xs), {"dim": dim}, raised) from raised
 
 
 def _is_legacy_empty(x: Tensor) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._dispatch import Spec, explained
+from .._dispatch import Spec
 from .._errors import error
+from .._failures import explained
 from .._modes import GRAD, NO_GRAD, STATE
 from .._node import NO_ATTRIBUTES, Node, next_sequence_number
 from .._operator import Operator, broadcast_shapes, operator, operators

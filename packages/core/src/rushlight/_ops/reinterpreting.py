@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._dispatch import detached
 from .._dtypes import DType
 from .._errors import error
 from .._modes import STATE
 from .._operator import operators, view_operator
 from .._tensor.tensor import Tensor, strides_of
+from .._views import detached
 from ..backend import Kind, kind_of
 from ._batching import front
 from ._geometry import Geometry, shape_of

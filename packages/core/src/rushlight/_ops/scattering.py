@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _dispatch
+from .. import _writes
 from .._dispatch import Spec
 from .._dtypes import bool_, int64
 from .._errors import error
@@ -499,7 +499,7 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
     offset = self.storage_offset()
     step = sum(strides)
     main = self.as_strided((length,), (step,), offset)
-    _dispatch.write(main, value)
+    _writes.write(main, value)
     height, width = self.shape[0], self.shape[1]
     if wrap and self.ndim == 2 and height > width + 1:
         # One row stays free between the blocks.
@@ -507,7 +507,7 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
         left = (height - (width + 1)) * width
         count = left // (width + 1) + (1 if left % (width + 1) else 0)
         rest = self.as_strided((count,), (step,), offset + block)
-        _dispatch.write(rest, value)
+        _writes.write(rest, value)
     return self
 
 

@@ -542,8 +542,8 @@ def become(x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     Raises:
         RuntimeError: The tensor is a leaf that requires grad.
     """
-    from .._dispatch import check_history_writable
     from .._modes import STATE
+    from .._writes import check_history_writable
 
     if STATE.get().grad and x.requires_grad:
         check_history_writable(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _dispatch
+from .. import _writes
 from .._errors import error
 from .._operator import operators, view_operator
 from .._tensor.tensor import Tensor
@@ -49,7 +49,7 @@ def _(shape: Any, strides: Any, offset: int, *, key: Key) -> Geometry:
 @subscript_op.scatter
 def _(x: Tensor, src: Tensor, *, key: Key) -> Tensor:
     out = operators["clone"](x)
-    _dispatch.write(subscript_op(out, key=key), src)
+    _writes.write(subscript_op(out, key=key), src)
     return out  # type: ignore[no-any-return]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from .._dispatch import Spec, explained
+from .._dispatch import Spec
 from .._dtypes import bool_, uint8
 from .._errors import error
+from .._failures import explained
 from .._modes import GRAD, NO_GRAD, STATE
 from .._node import NO_ATTRIBUTES
 from .._operator import broadcast_shapes, operator, operators, promoted

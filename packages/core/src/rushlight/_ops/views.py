@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import _dispatch
-from .._dispatch import detached, placed_view
+from .. import _writes
 from .._dtypes import int64, is_dtype
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
 from .._operator import Operator, operators, view_operator
 from .._tensor.tensor import PLAIN, Tensor, strides_of
+from .._views import detached, placed_view
 from ._batching import front
 from ._geometry import RESHAPES, Geometry, infer_size, named_sizes, shape_of, view_strides
 from ._geometry import check_dim as check_dim
@@ -167,7 +167,7 @@ def scatter_through(op: Operator) -> Callable[..., Tensor]:
 
     def scatter(x: Tensor, src: Tensor, **attributes: Any) -> Tensor:
         out = writable_copy(x, src)
-        _dispatch.write(op(out, **attributes), src)
+        _writes.write(op(out, **attributes), src)
         return out
 
     return scatter
@@ -177,7 +177,7 @@ def into_zeros(op: Operator, g: Tensor, shape: tuple[int, ...], **attributes: An
     """The gradient of a view: zeros, with `g` where the view looked."""
     zeros: Tensor = operators["full"].function(shape, 0, dtype=g.dtype, device=g.device)
     if STATE.get() is NO_GRAD:
-        _dispatch.write(op(zeros, **attributes), g)
+        _writes.write(op(zeros, **attributes), g)
         return zeros
     rule: Any = op.scatter_rule
     return rule(zeros, g, **attributes)  # type: ignore[no-any-return]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _dispatch
+from .. import _writes
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
 from .._operator import operator, operators
@@ -37,7 +37,7 @@ def _filled_in_place(who: str, x: Tensor, value: Any) -> Tensor:
                 "fill_ only supports 0-dimension value tensor but got tensor with "
                 f"{value.ndim} dimensions.",
             )
-        return _dispatch.write(x, value)
+        return _writes.write(x, value)
     kind = x._k
     value = fitting(value, kind.dtype)
     if x.__class__ in PLAIN and not kind.is_meta:
@@ -48,7 +48,7 @@ def _filled_in_place(who: str, x: Tensor, value: Any) -> Tensor:
             kind.runtime.copy(native_of(x), _native_number(kind, value))
             storage_of(x).version += 1
             return x
-    return _dispatch.write(x, filled((), value, kind))
+    return _writes.write(x, filled((), value, kind))
 
 
 @public(function=True)
@@ -105,7 +105,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
                     f"non-singleton dimension {place + lead}",
                     given=f"x of shape {tuple(shape)}, src of shape {tuple(given)}",
                 )
-    return _dispatch.write(self, src)
+    return _writes.write(self, src)
 
 
 fill_op = operator("fill(Tensor x, Tensor value) -> Tensor")

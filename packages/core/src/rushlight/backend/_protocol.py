@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-import pluggy
 
 from .. import _dtypes
 from .._dtypes import DType
@@ -15,9 +14,6 @@ from .._dtypes import DType
 API_VERSION = (1, 0)
 Kernel = Callable[..., Any]
 KernelEntry = Kernel | Mapping[str, Kernel]
-
-hookspec = pluggy.HookspecMarker("rushlight")
-hookimpl = pluggy.HookimplMarker("rushlight")
 
 
 class DeviceRuntime(Protocol):
@@ -201,6 +197,10 @@ class Backend:
             found = self._runtimes[index] = self._make_device(index)
         return found
 
+    def index_of(self, runtime: DeviceRuntime | None) -> int | None:
+        """The index of a runtime, None if it is another backend's."""
+        return next((i for i, found in self._runtimes.items() if found is runtime), None)
+
 
 @dataclass(slots=True)
 class Failure:
@@ -211,11 +211,3 @@ class Failure:
     version: str
     cause: str
     traceback: str = field(default="", repr=False)
-
-
-class BackendHooks:
-    """What pluggy holds plugins to."""
-
-    @hookspec
-    def rushlight_backend(self) -> Backend:  # type: ignore[empty-body]
-        """Returns the backend."""

@@ -11,11 +11,9 @@ import os
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
-import pluggy
-
 from .._device import device
 from .._errors import error
-from ._protocol import API_VERSION, Backend, BackendHooks, Failure
+from ._protocol import API_VERSION, Backend, Failure
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -24,8 +22,6 @@ GROUP = "rushlight.backends"
 _lock = RLock()
 _loaded: dict[str, Backend] = {}
 _failed: dict[str, Failure] = {}
-_manager = pluggy.PluginManager("rushlight")
-_manager.add_hookspecs(BackendHooks)
 
 
 def entry_points() -> dict[str, list[EntryPoint]]:
@@ -161,14 +157,16 @@ def _chosen_entry(kind: str) -> EntryPoint:
 
 
 def _load(entry: EntryPoint) -> Backend:
+    from ._hooks import manager
+
     plugin = entry.load()
-    _manager.register(plugin, name=entry.name)
+    manager.register(plugin, name=entry.name)
     try:
         # Hooks that no specification knows are misspelt; pluggy says which.
-        _manager.check_pending()
-        caller = _manager.subset_hook_caller(
+        manager.check_pending()
+        caller = manager.subset_hook_caller(
             "rushlight_backend",
-            [other for other in _manager.get_plugins() if other is not plugin],
+            [other for other in manager.get_plugins() if other is not plugin],
         )
         backends = caller()
         if len(backends) != 1 or not isinstance(backends[0], Backend):
@@ -190,7 +188,7 @@ def _load(entry: EntryPoint) -> Backend:
                 fix="make them equal: it is the device type users write",
             )
     except Exception:
-        _manager.unregister(plugin)
+        manager.unregister(plugin)
         raise
     backend: Backend = backends[0]
     return backend

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._dispatch import execute_kernel, move_data, new_storage
+from .._dispatch import execute_kernel
 from .._errors import error
 from .._modes import with_modes
 from .._operator import Operator
 from .._storage import Storage
 from .._tensor.tensor import Tensor, over, storage_of, strides_of
 from .._trees import flatten
+from .._writes import move_data, new_storage
 from ..backend import Kind
 
 Geometry = tuple[tuple[int, ...], tuple[int, ...], int, Kind]

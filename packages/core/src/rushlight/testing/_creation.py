@@ -65,7 +65,8 @@ def make_tensor(
         raise error(
             ValueError,
             "make_tensor",
-            f"`requires_grad=True` is not supported for boolean and integral dtypes, but got {dtype}",
+            "`requires_grad=True` is not supported for boolean and integral dtypes",
+            given=f"dtype={dtype}",
             expected="a floating-point or complex dtype",
         )
     bounds = _bounds(dtype, low, high)
@@ -126,11 +127,11 @@ def _drawn(size: tuple[int, ...], dtype: DType, low: float, high: float) -> Host
     if not dtype.is_inexact:
         first, last = math.ceil(low), math.ceil(high)
         wide = np.uint64 if last > 2**63 - 1 else np.int64
-        return np.asarray(np.random.randint(first, last, size=size, dtype=wide))  # noqa: NPY002
+        return np.asarray(np.random.randint(first, last, size=size, dtype=wide))
     # Half the span first: the whole one may overflow.
     half = high / 2 - low / 2
     parts = [
-        low + half * np.random.random_sample(size) * 2  # noqa: NPY002
+        low + half * np.random.random_sample(size) * 2
         for _ in range(2 if dtype.is_complex else 1)
     ]
     return np.asarray(parts[0] + 1j * parts[1] if dtype.is_complex else parts[0])

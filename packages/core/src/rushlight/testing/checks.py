@@ -16,14 +16,14 @@ import numpy as np
 
 from .. import _dtypes
 from .._autograd.engine import grad
-from ..autograd._gradcheck import gradcheck, gradgradcheck
 from .._device import device as Device
-from .._dispatch import detached
 from .._dtypes import Category, DType
 from .._modes import with_modes
 from .._operator import operators
 from .._tensor.construction import from_host, to_host
 from .._tensor.tensor import Tensor, storage_of
+from .._views import detached
+from ..autograd._gradcheck import gradcheck, gradgradcheck
 from ..func import capture, jvp, vmap
 from .samples._table import HostArray, Sample
 
@@ -111,7 +111,13 @@ def widened(host: HostArray, *, floats: bool) -> HostArray:
 
 
 def assert_near(
-    actual: HostArray, expected: Any, dtype: DType, tolerance: float, *, elementwise: bool, what: str
+    actual: HostArray,
+    expected: Any,
+    dtype: DType,
+    tolerance: float,
+    *,
+    elementwise: bool,
+    what: str,
 ) -> None:
     """Asserts agreement up to so many units of the dtype's epsilon."""
     wanted = np.asarray(expected)
@@ -386,7 +392,7 @@ def check_gradient_dtype(sample: Sample, dtype: DType, device: str) -> None:
 
 
 def _choices(inputs: list[Any]) -> Iterator[tuple[int, ...]]:
-    """Which inputs carry the batch: all combinations, or each one and all of them if there are many."""
+    """Which inputs carry the batch: all combinations; of many inputs each one, and all."""
     places = [i for i, x in enumerate(inputs) if x is not None]
     if len(places) <= 3:
         for count in range(1, len(places) + 1):
@@ -397,7 +403,7 @@ def _choices(inputs: list[Any]) -> Iterator[tuple[int, ...]]:
 
 
 def check_vmap(sample: Sample, dtype: DType, device: str, size: int = 2) -> None:
-    """`vmap` gives what a loop gives, whichever inputs are batched and along whichever dimension."""
+    """`vmap` gives what a loop gives, whichever inputs are batched, along whichever dimension."""
     items = [sample.hosts(dtype, seed) for seed in range(size)]
     for chosen in _choices(items[0]):
         one_by_one = []
@@ -421,7 +427,8 @@ def _check_batch(
     expected: list[HostArray | None],
     device: str,
 ) -> None:
-    inputs, dims = [], []
+    inputs: list[Tensor] = []
+    dims: list[int | None] = []
     for place, first in enumerate(items[0]):
         if first is None:
             continue

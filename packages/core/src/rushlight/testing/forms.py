@@ -12,12 +12,12 @@ import numpy as np
 from .. import _dtypes
 from .._autograd.engine import grad
 from .._device import device as Device
-from .._dispatch import detached
 from .._dtypes import DType, can_cast
 from .._operator import operators
 from .._ops import METHODS
 from .._tensor.construction import from_host
 from .._tensor.tensor import Tensor, storage_of
+from .._views import detached
 from .checks import arguments, assert_same, host_of, is_smooth, placed, run
 from .samples import Sample
 

@@ -201,9 +201,7 @@ def _check_attribute(op: Operator, parameter: Parameter, value: Any) -> None:
             raise BrokenContract(f"{op.name}: {parameter.name}={value!r} is not normalised")
 
 
-def told(
-    op: Operator, index: int, operands: tuple[Any, ...], attributes: dict[str, Any]
-) -> Any:
+def told(op: Operator, index: int, operands: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
     """What the meta function says of the results; None where there is no such function."""
     if op.meta_rule is None:
         return None
@@ -234,7 +232,9 @@ def check_results(op: Operator, results: Any, expected: Any) -> None:
 backend = Backend(
     "loopback",
     device=LoopbackDevice,
-    manifest=Manifest(host_memory=False, indexed=True, notes="host memory behind guards, for tests"),
+    manifest=Manifest(
+        host_memory=False, indexed=True, notes="host memory behind guards, for tests"
+    ),
     kernels=array_kernels(np),
     accepts_out=ACCEPTS_OUT,
     count=lambda: 2,

@@ -1,7 +1,7 @@
 """Which check applies to which sample: the generic suite of operators, as a list of calls.
 
-    for call in calls("value"):
-        call(device="cpu")
+for call in calls("value"):
+    call(device="cpu")
 """
 
 from __future__ import annotations

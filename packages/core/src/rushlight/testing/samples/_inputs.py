@@ -36,7 +36,7 @@ class Input:
     varies: bool = True
     loose: bool = True
 
-    def values(self, dtype: DType, seed: Sequence[int]) -> HostArray:
+    def values(self: Any, dtype: DType, seed: Sequence[int]) -> HostArray:
         """A host array of its values."""
         random = np.random.default_rng(seed)
         values = self.fill(random, self.shape)
@@ -81,7 +81,7 @@ chance = within(0.05, 0.95)
 
 
 def near(center: float, *shape: int) -> Input:
-    """Numbers that differ by little from a large one: what overflows or cancels in a naive formula."""
+    """Numbers close to a large one: what overflows or cancels in a naive formula."""
     return Input(shape, lambda random, shape: center + random.uniform(-1.0, 1.0, shape))
 
 
@@ -195,4 +195,3 @@ def regular(*shape: int) -> Input:
         return random.uniform(-0.3, 0.3, shape) + np.eye(n, m) * (1.0 + np.arange(m))
 
     return Input(shape, fill, loose=False)
-

@@ -58,7 +58,8 @@ class Group:
         cases: The calls.
         dtypes: The dtypes to test; other layouts than contiguous are tested in the first.
         result: dtype of the result, or of each of several: "same" as the sample's, "real" (its
-            parts), "complex", "wide" (at least float32), "float" (integers become float32), or a dtype.
+            parts), "complex", "wide" (at least float32), "float" (integers become float32), "dtype"
+            (the attribute), or a dtype.
         tolerance: Allowed error, in units of the dtype's epsilon, relative to the element for
             elementwise operators and to the largest element for others.
         twice: Whether second derivatives are checked.
@@ -89,11 +90,11 @@ class Group:
     forms: bool = True
 
     @property
-    def operator(self) -> Operator:
+    def operator(self: Any) -> Operator:
         """The operator."""
         return operators[self.name]
 
-    def samples(self) -> list[Sample]:
+    def samples(self: Any) -> list[Sample]:
         """The cases with their numbers."""
         return [Sample(self, case, number) for number, case in enumerate(self.cases)]
 
@@ -108,12 +109,12 @@ class Sample:
     _cache: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
-    def dtypes(self) -> tuple[DType, ...]:
+    def dtypes(self: Any) -> tuple[DType, ...]:
         """The dtypes to test."""
         wanted = self.case.dtypes
         return tuple(d for d in self.group.dtypes if wanted is None or d in wanted)
 
-    def hosts(self, dtype: DType, seed: int = 0) -> list[HostArray | None]:
+    def hosts(self: Any, dtype: DType, seed: int = 0) -> list[HostArray | None]:
         """The inputs as host arrays."""
         stem = zlib.crc32(self.group.name.encode())
         return [
@@ -121,13 +122,13 @@ class Sample:
             for place, x in enumerate(self.case.inputs)
         ]
 
-    def result_dtypes(self, dtype: DType, count: int) -> list[DType]:
+    def result_dtypes(self: Any, dtype: DType, count: int) -> list[DType]:
         """What dtypes the results should have."""
         stated = self.group.result
         rules = stated if isinstance(stated, tuple) else (stated,) * count
         return [self._result_dtype(rule, dtype) for rule in rules]
 
-    def _result_dtype(self, rule: Any, dtype: DType) -> DType:
+    def _result_dtype(self: Any, rule: Any, dtype: DType) -> DType:
         if isinstance(rule, DType):
             return rule
         if rule == "real":

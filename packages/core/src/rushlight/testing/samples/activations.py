@@ -1,6 +1,7 @@
 """Samples of activation functions."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -13,17 +14,17 @@ _erf = each(math.erf)
 _NAN = float("nan")
 
 
-def _sigmoid(x):
+def _sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
-def _gelu(x, approximate):
+def _gelu(x: Any, approximate: Any) -> Any:
     if approximate == "tanh":
         return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
     return x * 0.5 * (1 + _erf(x / math.sqrt(2)))
 
 
-def _gelu_backward(g, x, approximate):
+def _gelu_backward(g: Any, x: Any, approximate: Any) -> Any:
     if approximate == "tanh":
         inner = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
         slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
@@ -32,24 +33,24 @@ def _gelu_backward(g, x, approximate):
     return g * (0.5 * (1 + _erf(x / math.sqrt(2))) + x * density)
 
 
-def _silu_backward(g, y):
+def _silu_backward(g: Any, y: Any) -> Any:
     s = _sigmoid(y)
     return g * s * (1 + y * (1 - s))
 
 
-def _elu(x, alpha, scale, input_scale):
+def _elu(x: Any, alpha: Any, scale: Any, input_scale: Any) -> Any:
     return np.where(x > 0, scale * x, scale * alpha * np.expm1(input_scale * x))
 
 
-def _softplus(x, beta, threshold):
+def _softplus(x: Any, beta: Any, threshold: Any) -> Any:
     return np.where(x * beta > threshold, x, np.logaddexp(0, x * beta) / beta)
 
 
-def _with_nan(**attributes):
+def _with_nan(**attributes: Any) -> Any:
     return case(values(_NAN, 1.0, -1.0), dtypes=FLOATING, smooth=False, **attributes)
 
 
-_ALL = {"dtypes": FLOATING, "tolerance": 16.0}
+_ALL: dict[str, Any] = {"dtypes": FLOATING, "tolerance": 16.0}
 
 SAMPLES = [
     unary("relu", lambda x: np.where(np.isnan(x), x, np.maximum(x, 0)), dtypes=REAL),

@@ -1,23 +1,25 @@
 """Samples of reading and writing by index tensors."""
 
+from typing import Any
+
 import numpy as np
 
 from ._inputs import index, real
 from ._table import EVERY, FLOATING, case, samples
 
 
-def _key(x, indices, dims):
+def _key(x: Any, indices: Any, dims: Any) -> Any:
     key = [slice(None)] * x.ndim
     for dim, each in zip(dims, indices, strict=True):
         key[dim] = each
     return tuple(key)
 
 
-def _index(x, *indices, dims):
+def _index(x: Any, *indices: Any, dims: Any) -> Any:
     return x[_key(x, indices, dims)]
 
 
-def _index_put(x, values, *indices, dims, accumulate=False):
+def _index_put(x: Any, values: Any, *indices: Any, dims: Any, accumulate: Any = False) -> Any:
     out = x.copy()
     key = _key(x, indices, dims)
     if accumulate:

@@ -41,7 +41,9 @@ SAMPLES = [
         case(positive(3, 1), real(2), dtypes=INEXACT),
         case(positive(0, 2), real(2), dtypes=INEXACT),
         case(within(-3, 3)(4), constant(values(0, 1, 2, 3))),
-        case(values(0.0, 0.0, 2.0, -2.0), values(0.0, 2.0, 0.0, 3.0), dtypes=FLOATING, smooth=False),
+        case(
+            values(0.0, 0.0, 2.0, -2.0), values(0.0, 2.0, 0.0, 3.0), dtypes=FLOATING, smooth=False
+        ),
         dtypes=(*FLOATING, *INTEGER[:1], *COMPLEX),
         tolerance=16.0,
     ),

@@ -1,5 +1,7 @@
 """Samples of attention."""
 
+from typing import Any
+
 import numpy as np
 
 from ..references import logsumexp
@@ -7,7 +9,7 @@ from ._inputs import real
 from ._table import FLOATING, FULL, case, samples
 
 
-def _attention(q, k, v, mask, is_causal, scale):
+def _attention(q: Any, k: Any, v: Any, mask: Any, is_causal: Any, scale: Any) -> Any:
     scores = q @ np.swapaxes(k, -1, -2) * scale
     if is_causal:
         scores = np.where(np.tril(np.ones(scores.shape[-2:], bool)), scores, -np.inf)

@@ -1,18 +1,20 @@
 """Samples of comparisons, logic and predicates."""
 
+from typing import Any
+
 import numpy as np
 
 from ..._dtypes import bool_
 from ._inputs import mask, values
 from ._table import BOOL, EVERY, REAL, binary, case, samples, unary
 
-_SIMPLE = {"dtypes": EVERY, "result": bool_}
-_ORDERED = {"dtypes": (*REAL, *BOOL), "result": bool_}
+_SIMPLE: dict[str, Any] = {"dtypes": EVERY, "result": bool_}
+_ORDERED: dict[str, Any] = {"dtypes": (*REAL, *BOOL), "result": bool_}
 # Random floats are hardly ever equal.
 _TIES = case(values(1.0, 2.0, 3.0), values(1.0, 3.0, 2.0))
 
 
-def _compare(name, reference, **options):
+def _compare(name: Any, reference: Any, **options: Any) -> Any:
     plain = binary(name, reference, **options)
     return samples(name, reference, *plain.cases, _TIES, **options)
 

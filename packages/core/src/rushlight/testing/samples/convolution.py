@@ -1,12 +1,14 @@
 """Samples of convolutions in any number of dimensions."""
 
+from typing import Any
+
 import numpy as np
 
 from ._inputs import real
 from ._table import COMPLEX, FULL, case, samples
 
 
-def _conv(x, weight, stride, padding, dilation, groups):
+def _conv(x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
     """By its definition: each tap of the kernel meets a strided part of the padded input."""
     spatial = x.ndim - 2
     x = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
@@ -28,9 +30,9 @@ def _conv(x, weight, stride, padding, dilation, groups):
     return out
 
 
-_PLAIN = {"stride": (1,), "padding": (0,), "dilation": (1,), "groups": 1}
-_ODD = {"stride": (2,), "padding": (1,), "dilation": (2,), "groups": 2}
-_FLAT = {"stride": (1, 2), "padding": (1, 0), "dilation": (1, 1), "groups": 1}
+_PLAIN: dict[str, Any] = {"stride": (1,), "padding": (0,), "dilation": (1,), "groups": 1}
+_ODD: dict[str, Any] = {"stride": (2,), "padding": (1,), "dilation": (2,), "groups": 2}
+_FLAT: dict[str, Any] = {"stride": (1, 2), "padding": (1, 0), "dilation": (1, 1), "groups": 1}
 
 SAMPLES = [
     samples(

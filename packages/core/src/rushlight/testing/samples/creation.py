@@ -1,5 +1,7 @@
 """Samples of what makes memory: filling, counting, copying and converting."""
 
+from typing import Any
+
 import numpy as np
 
 from ... import _dtypes
@@ -7,7 +9,7 @@ from ._inputs import real, special
 from ._table import EVERY, FULL, case, samples
 
 
-def _full(shape, value, dtype):
+def _full(shape: Any, value: Any, dtype: Any) -> Any:
     return np.full(shape, value)
 
 

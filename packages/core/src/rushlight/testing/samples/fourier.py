@@ -1,5 +1,7 @@
 """Samples of Fourier transforms; all others are made of these three."""
 
+from typing import Any
+
 import numpy as np
 
 from ..references import in_double
@@ -8,17 +10,17 @@ from ._table import COMPLEX, FULL, case, samples
 
 
 @in_double
-def _c2c(x, dim, norm="backward", forward=True):
+def _c2c(x: Any, dim: Any, norm: Any = "backward", forward: Any = True) -> Any:
     return (np.fft.fftn if forward else np.fft.ifftn)(x, axes=dim, norm=norm)
 
 
 @in_double
-def _r2c(x, dim, norm="backward", onesided=True):
+def _r2c(x: Any, dim: Any, norm: Any = "backward", onesided: Any = True) -> Any:
     return (np.fft.rfftn if onesided else np.fft.fftn)(x, axes=dim, norm=norm)
 
 
 @in_double
-def _c2r(x, dim, last_dim_size, norm="backward"):
+def _c2r(x: Any, dim: Any, last_dim_size: Any, norm: Any = "backward") -> Any:
     sizes = [x.shape[d] for d in dim[:-1]] + [last_dim_size]
     return np.fft.irfftn(x, s=sizes, axes=dim, norm=norm)
 

@@ -1,15 +1,17 @@
 """Samples of reading by index."""
 
+from typing import Any
+
 import numpy as np
 
 from ..._dtypes import int64
 from ._inputs import index, mask, real, values
 from ._table import EVERY, case, samples
 
-_EXACT = {"dtypes": EVERY, "tolerance": 0.0}
+_EXACT: dict[str, Any] = {"dtypes": EVERY, "tolerance": 0.0}
 
 
-def _take(x, index):
+def _take(x: Any, index: Any) -> Any:
     return x.ravel()[index]
 
 

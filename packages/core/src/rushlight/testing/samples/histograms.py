@@ -1,12 +1,14 @@
 """Samples of counting into bins."""
 
+from typing import Any
+
 import numpy as np
 
 from ._inputs import real, within
 from ._table import FULL, case, samples
 
 
-def _histc(x, bins=100, min=0, max=0):
+def _histc(x: Any, bins: Any = 100, min: Any = 0, max: Any = 0) -> Any:
     if min == max:
         min, max = (x.min(), x.max()) if x.size else (0, 1)
     counts, _ = np.histogram(x, bins, range=(float(min), float(max)))

@@ -1,16 +1,16 @@
 """Samples of joining and padding."""
 
+from typing import Any
+
 import numpy as np
 
 from ._inputs import real
 from ._table import EVERY, NUMERIC, case, samples
 
 
-def _pad(x, pad, value):
+def _pad(x: Any, pad: Any, value: Any) -> Any:
     out = np.pad(x, [(max(a, 0), max(b, 0)) for a, b in pad], constant_values=value)
-    cut = tuple(
-        slice(-a if a < 0 else None, b if b < 0 else None) for a, b in pad
-    )
+    cut = tuple(slice(-a if a < 0 else None, b if b < 0 else None) for a, b in pad)
     return out[cut]
 
 

@@ -1,5 +1,7 @@
 """Samples of factorizations, solvers and other functions of matrices."""
 
+from typing import Any
+
 import numpy as np
 
 from ..._dtypes import int32, int64
@@ -7,12 +9,12 @@ from ..references import in_double
 from ._inputs import real, regular, symmetric
 from ._table import COMPLEX, FULL, case, samples
 
-_ANY = {"dtypes": (*FULL, *COMPLEX), "tolerance": 256.0}
-_REAL = {"dtypes": FULL, "tolerance": 256.0}
+_ANY: dict[str, Any] = {"dtypes": (*FULL, *COMPLEX), "tolerance": 256.0}
+_REAL: dict[str, Any] = {"dtypes": FULL, "tolerance": 256.0}
 _SQUARE = (case(regular(3, 3)), case(regular(2, 2, 2)), case(regular(0, 2, 2)))
 
 
-def _exponential(x):
+def _exponential(x: Any) -> Any:
     term = total = np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
     for k in range(1, 80):
         term = term @ x / k
@@ -20,7 +22,9 @@ def _exponential(x):
     return total
 
 
-def _solve_triangular(a, b, upper, left=True, unitriangular=False):
+def _solve_triangular(
+    a: Any, b: Any, upper: Any, left: Any = True, unitriangular: Any = False
+) -> Any:
     a = np.triu(a) if upper else np.tril(a)
     if unitriangular:
         a = a - a * np.eye(a.shape[-1]) + np.eye(a.shape[-1])
@@ -30,21 +34,21 @@ def _solve_triangular(a, b, upper, left=True, unitriangular=False):
 
 
 @in_double
-def _cholesky(x, upper=False, check_errors=False):
+def _cholesky(x: Any, upper: Any = False, check_errors: Any = False) -> Any:
     factor = np.linalg.cholesky(x)
     return np.swapaxes(factor, -1, -2) if upper else factor, np.zeros(x.shape[:-2])
 
 
 @in_double
-def _slogdet(x):
+def _slogdet(x: Any) -> Any:
     sign, size = np.linalg.slogdet(x)
     return sign, size
 
 
-def _values_only(function, place, count):
+def _values_only(function: Any, place: Any, count: Any) -> Any:
     """Vectors have a free sign or phase; their factors are left to the backend's own tests."""
 
-    def reference(x, **attributes):
+    def reference(x: Any, **attributes: Any) -> Any:
         results = [None] * count
         results[place] = function(x)
         return tuple(results)
@@ -52,7 +56,7 @@ def _values_only(function, place, count):
     return in_double(reference)
 
 
-_singular = lambda x: np.linalg.svd(x, compute_uv=False)  # noqa: E731
+_singular = lambda x: np.linalg.svd(x, compute_uv=False)
 
 SAMPLES = [
     samples("linalg_inv", in_double(np.linalg.inv), *_SQUARE, **_ANY),

@@ -1,5 +1,7 @@
 """Samples of losses over classes."""
 
+from typing import Any
+
 import numpy as np
 
 from ..references import log_softmax, logsumexp
@@ -7,7 +9,7 @@ from ._inputs import constant, fixed, index, positive, real
 from ._table import FLOATING, FULL, case, samples
 
 
-def _nll(x, target, weight, reduction, ignore_index):
+def _nll(x: Any, target: Any, weight: Any, reduction: Any, ignore_index: Any) -> Any:
     kept = target != ignore_index
     safe = np.where(kept, target, 0)
     weights = kept * (np.ones(x.shape[1]) if weight is None else weight)[safe]
@@ -18,13 +20,13 @@ def _nll(x, target, weight, reduction, ignore_index):
     return loss.sum() / (total if reduction == "mean" else 1), total
 
 
-def _cross_entropy(x, target, ignore_index, reduction):
+def _cross_entropy(x: Any, target: Any, ignore_index: Any, reduction: Any) -> Any:
     loss, _ = _nll(log_softmax(x, 1), target, None, reduction, ignore_index)
     return loss, logsumexp(x, 1)
 
 
-_MEAN = {"reduction": "mean", "ignore_index": -100}
-_ALL = {"dtypes": FLOATING, "tolerance": 16.0}
+_MEAN: dict[str, Any] = {"reduction": "mean", "ignore_index": -100}
+_ALL: dict[str, Any] = {"dtypes": FLOATING, "tolerance": 16.0}
 
 SAMPLES = [
     samples(

@@ -1,11 +1,13 @@
 """Samples of matrix products."""
 
+from typing import Any
+
 import numpy as np
 
 from ._inputs import real
 from ._table import COMPLEX, FLOATING, INTEGER, case, samples
 
-_TYPES = {"dtypes": (*FLOATING, *COMPLEX, *INTEGER[:1]), "tolerance": 8.0}
+_TYPES: dict[str, Any] = {"dtypes": (*FLOATING, *COMPLEX, *INTEGER[:1]), "tolerance": 8.0}
 
 SAMPLES = [
     samples("mm", np.matmul, case(real(2, 3), real(3, 4)), case(real(2, 0), real(0, 3)), **_TYPES),

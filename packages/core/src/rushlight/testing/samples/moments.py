@@ -1,5 +1,7 @@
 """Samples of means, variances and standard deviations."""
 
+from typing import Any
+
 import numpy as np
 
 from ._inputs import near, real, with_nan
@@ -14,15 +16,15 @@ _CASES = (
 )
 
 
-def _mean(x, dim, keepdim=False):
+def _mean(x: Any, dim: Any, keepdim: Any = False) -> Any:
     return np.mean(x, axis=dim, keepdims=keepdim)
 
 
-def _var(x, dim, correction=1, keepdim=False):
+def _var(x: Any, dim: Any, correction: Any = 1, keepdim: Any = False) -> Any:
     return np.var(x, axis=dim, ddof=correction, keepdims=keepdim)
 
 
-def _std(x, dim, correction=1, keepdim=False):
+def _std(x: Any, dim: Any, correction: Any = 1, keepdim: Any = False) -> Any:
     return np.sqrt(_var(x, dim, correction, keepdim))
 
 

@@ -4,6 +4,8 @@ The operators that compute gradients have no reference of their own: gradcheck o
 them, and the decomposition the kernels.
 """
 
+from typing import Any
+
 import numpy as np
 
 from ._inputs import positive, real
@@ -13,47 +15,47 @@ _EPS = 1e-5
 _STATS = ("same", "wide", "wide")
 
 
-def _affine(hat, weight, bias, shape):
+def _affine(hat: Any, weight: Any, bias: Any, shape: Any) -> Any:
     hat = hat if weight is None else hat * weight.reshape(shape)
     return hat if bias is None else hat + bias.reshape(shape)
 
 
-def _layer(x, weight, bias, normalized_ndim, eps):
+def _layer(x: Any, weight: Any, bias: Any, normalized_ndim: Any, eps: Any) -> Any:
     axes = tuple(range(x.ndim - normalized_ndim, x.ndim))
     mean = x.mean(axes, keepdims=True)
     rstd = 1 / np.sqrt(x.var(axes, keepdims=True) + eps)
     return _affine((x - mean) * rstd, weight, bias, x.shape[x.ndim - normalized_ndim :]), mean, rstd
 
 
-def _rms(x, weight, normalized_ndim, eps):
+def _rms(x: Any, weight: Any, normalized_ndim: Any, eps: Any) -> Any:
     axes = tuple(range(x.ndim - normalized_ndim, x.ndim))
     rrms = 1 / np.sqrt((x * x).mean(axes, keepdims=True) + eps)
     return _affine(x * rrms, weight, None, x.shape[x.ndim - normalized_ndim :]), rrms
 
 
-def _group(x, weight, bias, groups, eps):
+def _group(x: Any, weight: Any, bias: Any, groups: Any, eps: Any) -> Any:
     rows = x.reshape(x.shape[0], groups, -1)
     mean, rstd = rows.mean(2), 1 / np.sqrt(rows.var(2) + eps)
     hat = ((rows - mean[..., None]) * rstd[..., None]).reshape(x.shape)
     return _affine(hat, weight, bias, (-1, *(1,) * (x.ndim - 2))), mean, rstd
 
 
-def _stats(x):
+def _stats(x: Any) -> Any:
     axes = (0, *range(2, x.ndim))
     return x.mean(axes), x.var(axes)
 
 
-def _apply(x, mean, rstd, weight, bias):
+def _apply(x: Any, mean: Any, rstd: Any, weight: Any, bias: Any) -> Any:
     shape = (-1, *(1,) * (x.ndim - 2))
     return _affine((x - mean.reshape(shape)) * rstd.reshape(shape), weight, bias, shape)
 
 
-def _train(x, weight, bias, eps):
+def _train(x: Any, weight: Any, bias: Any, eps: Any) -> Any:
     mean, variance = _stats(x)
     return _apply(x, mean, 1 / np.sqrt(variance + eps), weight, bias), mean, variance
 
 
-_ALL = {"dtypes": FLOATING, "tolerance": 64.0}
+_ALL: dict[str, Any] = {"dtypes": FLOATING, "tolerance": 64.0}
 
 SAMPLES = [
     samples(

@@ -1,6 +1,7 @@
 """Samples of pooling with fixed and adaptive windows."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,9 @@ from ._inputs import distinct, real
 from ._table import FLOATING, FULL, case, samples
 
 
-def _windows(size, kernel, stride, padding, dilation, ceil_mode):
+def _windows(
+    size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any
+) -> Any:
     """For each place of the output the elements that its window covers, in each dimension."""
     found = []
     for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True):
@@ -21,14 +24,14 @@ def _windows(size, kernel, stride, padding, dilation, ceil_mode):
     return found
 
 
-def _adaptive(size, out):
+def _adaptive(size: Any, out: Any) -> Any:
     return [
         [list(range(i * n // o, -(-(i + 1) * n // o))) for i in range(o)]
         for n, o in zip(size, out, strict=True)
     ]
 
 
-def _over(x, tables, reduce):
+def _over(x: Any, tables: Any, reduce: Any) -> Any:
     """`reduce(values, positions, taps)` at each place."""
     out = np.zeros((*x.shape[:2], *map(len, tables)), object)
     size = x.shape[2:]
@@ -42,7 +45,7 @@ def _over(x, tables, reduce):
     return out
 
 
-def _maximum(x, tables):
+def _maximum(x: Any, tables: Any) -> Any:
     best = _over(x, tables, lambda v, p, rows: (v[np.argmax(v)], p[np.argmax(v)]))
     return (
         np.array([b[0] for b in best.ravel()], x.dtype).reshape(best.shape),
@@ -50,18 +53,26 @@ def _maximum(x, tables):
     )
 
 
-def _max_pool(x, kernel_size, stride, padding, dilation, ceil_mode):
+def _max_pool(
+    x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any
+) -> Any:
     size = x.shape[2:]
     return _maximum(x, _windows(size, kernel_size, stride, padding, dilation, ceil_mode))
 
 
 def _avg_pool(
-    x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
-):
+    x: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: Any,
+    count_include_pad: Any,
+    divisor_override: Any,
+) -> Any:
     size = x.shape[2:]
     tables = _windows(size, kernel_size, stride, padding, (1,) * len(size), ceil_mode)
 
-    def mean(v, _, rows):
+    def mean(v: Any, _: Any, rows: Any) -> Any:
         padded = [
             [j for j in row if j < n + p] for row, n, p in zip(rows, size, padding, strict=True)
         ]
@@ -81,7 +92,7 @@ _MAX = (
         kernel_size=(2, 3), stride=(1, 2), padding=(0, 1), dilation=(2, 1), ceil_mode=True,
     ),
 )  # fmt: skip
-_WINDOW = {"kernel_size": (2, 3), "stride": (2, 2), "padding": (1, 1)}
+_WINDOW: dict[str, Any] = {"kernel_size": (2, 3), "stride": (2, 2), "padding": (1, 1)}
 _AVG = (
     {**_WINDOW, "ceil_mode": True, "count_include_pad": True, "divisor_override": None},
     {**_WINDOW, "ceil_mode": False, "count_include_pad": False, "divisor_override": None},

@@ -1,5 +1,7 @@
 """Samples of medians and modes."""
 
+from typing import Any
+
 import numpy as np
 
 from ..._dtypes import int64
@@ -7,7 +9,7 @@ from ._inputs import distinct, values, with_nan
 from ._table import FLOATING, REAL, case, samples
 
 
-def _median(x, dim, keepdim=False):
+def _median(x: Any, dim: Any, keepdim: Any = False) -> Any:
     """The lower of the two middle elements; NaN if there is one."""
     order = np.argsort(x, axis=dim, kind="stable")
     place = np.take(order, [(x.shape[dim] - 1) // 2], axis=dim)
@@ -18,17 +20,17 @@ def _median(x, dim, keepdim=False):
     return _kept((found, place), dim, keepdim)
 
 
-def _nanmedian(x, dim, keepdim=False):
+def _nanmedian(x: Any, dim: Any, keepdim: Any = False) -> Any:
     order = np.argsort(x, axis=dim, kind="stable")
     missing = np.isnan(x.astype(float)).sum(axis=dim, keepdims=True)
     place = np.take_along_axis(order, np.maximum(x.shape[dim] - missing - 1, 0) // 2, dim)
     return _kept((np.take_along_axis(x, place, dim), place), dim, keepdim)
 
 
-def _mode(x, dim, keepdim=False):
+def _mode(x: Any, dim: Any, keepdim: Any = False) -> Any:
     """The most frequent element, the smallest of several; where it stands is left open."""
 
-    def most(row):
+    def most(row: Any) -> Any:
         found, counts = np.unique(row, return_counts=True)
         return found[np.argmax(counts)]
 
@@ -36,7 +38,7 @@ def _mode(x, dim, keepdim=False):
     return np.expand_dims(found, dim) if keepdim else found, None
 
 
-def _kept(parts, dim, keepdim):
+def _kept(parts: Any, dim: Any, keepdim: Any) -> Any:
     return tuple(part if keepdim else np.squeeze(part, dim) for part in parts)
 
 
@@ -46,7 +48,7 @@ _ORDER = (
     case(distinct(1, 2), dim=0),
     case(with_nan(2, 3), dim=1, dtypes=FLOATING, smooth=False),
 )
-_EXACT = {"dtypes": REAL, "tolerance": 0.0}
+_EXACT: dict[str, Any] = {"dtypes": REAL, "tolerance": 0.0}
 
 SAMPLES = [
     samples("median", _median, *_ORDER, result=("same", int64), **_EXACT),

@@ -1,11 +1,13 @@
 """Samples of reversing, rolling and triangles."""
 
+from typing import Any
+
 import numpy as np
 
 from ._inputs import real
 from ._table import EVERY, case, samples
 
-_EXACT = {"dtypes": EVERY, "tolerance": 0.0}
+_EXACT: dict[str, Any] = {"dtypes": EVERY, "tolerance": 0.0}
 _TRIANGLES = (
     case(real(3, 3)),
     case(real(2, 3), diagonal=1),

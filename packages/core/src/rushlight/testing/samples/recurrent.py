@@ -1,30 +1,32 @@
 """Samples of the pointwise parts of recurrent cells."""
 
+from typing import Any
+
 import numpy as np
 
 from ._inputs import real
 from ._table import FULL, case, samples
 
 
-def _sigmoid(x):
+def _sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
-def _lstm(gates, c):
+def _lstm(gates: Any, c: Any) -> Any:
     i, f, g, o = np.split(gates, 4, axis=-1)
     i, f, g, o = _sigmoid(i), _sigmoid(f), np.tanh(g), _sigmoid(o)
     cell = f * c + i * g
     return o * np.tanh(cell), cell, np.concatenate([i, f, g, o], -1)
 
 
-def _gru(gi, gh, h):
+def _gru(gi: Any, gh: Any, h: Any) -> Any:
     (ir, iz, new_i), (hr, hz, new_h) = np.split(gi, 3, axis=-1), np.split(gh, 3, axis=-1)
     r, z = _sigmoid(ir + hr), _sigmoid(iz + hz)
     new = np.tanh(new_i + r * new_h)
     return (1 - z) * new + z * h, np.concatenate([r, z, new], -1)
 
 
-_ALL = {"dtypes": FULL, "tolerance": 64.0}
+_ALL: dict[str, Any] = {"dtypes": FULL, "tolerance": 64.0}
 
 SAMPLES = [
     samples("lstm_pointwise", _lstm, case(real(2, 8), real(2, 2)), **_ALL),

@@ -1,5 +1,7 @@
 """Samples of views that read the same memory as another dtype."""
 
+from typing import Any
+
 import numpy as np
 
 from ... import _dtypes
@@ -7,7 +9,7 @@ from ._inputs import real
 from ._table import COMPLEX, FULL, case, samples
 
 
-def _view_dtype(x, dtype, itemsize):
+def _view_dtype(x: Any, dtype: Any, itemsize: Any) -> Any:
     return x.astype(np.float32).view(dtype.numpy)
 
 

@@ -1,5 +1,7 @@
 """Samples of running sums, products and extremes."""
 
+from typing import Any
+
 import numpy as np
 
 from ..._dtypes import int64
@@ -24,10 +26,10 @@ _ORDERED = (
 )
 
 
-def _running(better):
+def _running(better: Any) -> Any:
     """Running extreme and its place, by a loop; once NaN, always NaN."""
 
-    def reference(x, dim):
+    def reference(x: Any, dim: Any) -> Any:
         found = np.empty(x.shape, x.dtype)
         places = np.zeros(x.shape, np.int64)
         source, best, at = (np.moveaxis(a, dim, 0) for a in (x, found, places))

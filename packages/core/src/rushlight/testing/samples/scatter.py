@@ -1,11 +1,13 @@
 """Samples of scattering along a dimension."""
 
+from typing import Any
+
 import numpy as np
 
 from ._inputs import distinct, index, positive, real, unique_along
 from ._table import FULL, INTEGER, case, samples
 
-_JOIN = {
+_JOIN: dict[str, Any] = {
     None: lambda old, new: new,
     "sum": lambda old, new: old + new,
     "prod": lambda old, new: old * new,
@@ -15,7 +17,9 @@ _JOIN = {
 }
 
 
-def _scatter(x, index, src, dim, reduce=None, include_self=True):
+def _scatter(
+    x: Any, index: Any, src: Any, dim: Any, reduce: Any = None, include_self: Any = True
+) -> Any:
     out, counts = x.copy(), np.ones(x.shape, int)
     places = [
         (place, tuple(index[place] if d == dim else i for d, i in enumerate(place)))
@@ -29,8 +33,6 @@ def _scatter(x, index, src, dim, reduce=None, include_self=True):
         out[target] = _JOIN[reduce](out[target], src[place])
         counts[target] += 1
     return out / counts if reduce == "mean" else out
-
-
 
 
 SAMPLES = [

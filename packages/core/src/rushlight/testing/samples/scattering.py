@@ -1,12 +1,14 @@
 """Samples of writing by index and by mask."""
 
+from typing import Any
+
 import numpy as np
 
 from ._inputs import index, mask, real
 from ._table import BOOL, EVERY, FLOATING, FULL, INTEGER, case, samples
 
 
-def _index_add(x, index, src, dim, alpha=1):
+def _index_add(x: Any, index: Any, src: Any, dim: Any, alpha: Any = 1) -> Any:
     out = x.copy()
     rows, source = np.moveaxis(out, dim, 0), np.moveaxis(src, dim, 0)
     for place, target in enumerate(index):
@@ -14,19 +16,19 @@ def _index_add(x, index, src, dim, alpha=1):
     return out
 
 
-def _index_copy(x, index, src, dim):
+def _index_copy(x: Any, index: Any, src: Any, dim: Any) -> Any:
     out = x.copy()
     np.moveaxis(out, dim, 0)[index] = np.moveaxis(src, dim, 0)
     return out
 
 
-def _index_fill(x, index, dim, value):
+def _index_fill(x: Any, index: Any, dim: Any, value: Any) -> Any:
     out = x.copy()
     np.moveaxis(out, dim, 0)[index] = value
     return out
 
 
-def _put(x, index, src, accumulate=False):
+def _put(x: Any, index: Any, src: Any, accumulate: Any = False) -> Any:
     out = x.copy().ravel()
     if accumulate:
         np.add.at(out, index.ravel(), src.ravel())
@@ -35,14 +37,14 @@ def _put(x, index, src, accumulate=False):
     return out.reshape(x.shape)
 
 
-def _masked_scatter(x, mask, source):
+def _masked_scatter(x: Any, mask: Any, source: Any) -> Any:
     out = x.copy()
     chosen = np.broadcast_to(mask, x.shape)
     out[chosen] = source.ravel()[: chosen.sum()]
     return out
 
 
-def _arranged(x, index, src, dim):
+def _arranged(x: Any, index: Any, src: Any, dim: Any) -> Any:
     return x, dim, index, src
 
 

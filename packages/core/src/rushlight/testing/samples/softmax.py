@@ -1,5 +1,7 @@
 """Samples of softmax and its logarithm."""
 
+from typing import Any
+
 import numpy as np
 
 from ..references import log_softmax, softmax
@@ -24,11 +26,11 @@ _BACKWARD = (
 )
 
 
-def _soft(x, dim):
+def _soft(x: Any, dim: Any) -> Any:
     return softmax(x, dim) if x.ndim else np.ones(())
 
 
-def _log_soft(x, dim):
+def _log_soft(x: Any, dim: Any) -> Any:
     return log_softmax(x, dim) if x.ndim else np.zeros(())
 
 

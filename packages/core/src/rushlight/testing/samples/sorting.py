@@ -1,5 +1,7 @@
 """Samples of sorting, selecting and searching."""
 
+from typing import Any
+
 import numpy as np
 
 from ... import _dtypes
@@ -8,7 +10,7 @@ from ._inputs import constant, distinct, real, values, with_nan
 from ._table import FLOATING, REAL, SOME_INTEGER, case, samples
 
 
-def _sort(x, dim, descending=False, stable=False):
+def _sort(x: Any, dim: Any, descending: Any = False, stable: Any = False) -> Any:
     # Negating keeps equal elements in their order, which flipping would not.
     key = -x if descending else x
     order = np.argsort(key, axis=dim, kind="stable")
@@ -17,27 +19,29 @@ def _sort(x, dim, descending=False, stable=False):
     return np.take_along_axis(x, order, dim), order
 
 
-def _topk(x, k, dim, largest=True, sorted=True):
+def _topk(x: Any, k: Any, dim: Any, largest: Any = True, sorted: Any = True) -> Any:
     values, order = _sort(x, dim, descending=largest)
     return np.take(values, range(k), axis=dim), np.take(order, range(k), axis=dim)
 
 
-def _kthvalue(x, k, dim, keepdim=False):
+def _kthvalue(x: Any, k: Any, dim: Any, keepdim: Any = False) -> Any:
     found = [np.take(part, [k - 1], axis=dim) for part in _sort(x, dim)]
     return tuple(part if keepdim else np.squeeze(part, dim) for part in found)
 
 
-def _unique(x, dim=None, return_inverse=False, return_counts=False):
+def _unique(
+    x: Any, dim: Any = None, return_inverse: Any = False, return_counts: Any = False
+) -> Any:
     found, inverse, counts = np.unique(x, axis=dim, return_inverse=True, return_counts=True)
     inverse = inverse.reshape(x.shape if dim is None else -1)
     return found, inverse if return_inverse else None, counts if return_counts else None
 
 
-def _unique_consecutive(x, dim=None, return_inverse=False, return_counts=False):
+def _unique_consecutive(
+    x: Any, dim: Any = None, return_inverse: Any = False, return_counts: Any = False
+) -> Any:
     rows = x.ravel() if dim is None else np.moveaxis(x, dim, 0)
-    starts = [
-        i for i in range(len(rows)) if i == 0 or not np.array_equal(rows[i], rows[i - 1])
-    ]
+    starts = [i for i in range(len(rows)) if i == 0 or not np.array_equal(rows[i], rows[i - 1])]
     found = rows[starts] if dim is None else np.moveaxis(rows[starts], 0, dim)
     inverse = np.searchsorted(starts, np.arange(len(rows)), side="right") - 1
     counts = np.diff([*starts, len(rows)])
@@ -45,7 +49,7 @@ def _unique_consecutive(x, dim=None, return_inverse=False, return_counts=False):
     return found, inverse if return_inverse else None, counts if return_counts else None
 
 
-def _searchsorted(ordered, sought, right=False, out_int32=False):
+def _searchsorted(ordered: Any, sought: Any, right: Any = False, out_int32: Any = False) -> Any:
     side = "right" if right else "left"
     if ordered.ndim == 1:
         return np.searchsorted(ordered, sought, side=side)
@@ -69,8 +73,8 @@ _UNIQUE = (
     case(_DUPLICATES, dim=1),
     case(values(2, 2, 1, 1, 2), return_counts=True),
 )
-_EXACT = {"dtypes": REAL, "tolerance": 0.0, "result": ("same", int64)}
-_DATA_DEPENDENT = {"meta": False, "replays": False, "batches": (), "layouts": False}
+_EXACT: dict[str, Any] = {"dtypes": REAL, "tolerance": 0.0, "result": ("same", int64)}
+_DATA_DEPENDENT: dict[str, Any] = {"meta": False, "replays": False, "batches": (), "layouts": False}
 
 SAMPLES = [
     samples("sort", _sort, *_ORDER, **_EXACT),

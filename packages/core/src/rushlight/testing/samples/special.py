@@ -1,6 +1,7 @@
 """Samples of special functions."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -10,13 +11,13 @@ from ..references import each
 from ._inputs import chance, constant, positive, real, special, unit, values, within
 from ._table import FLOATING, binary, case, samples, unary
 
-_FLOAT = {"result": "float", "dtypes": (*FLOATING, _dtypes.int64), "extremes": False}
-_PLAIN = {"result": "float", "dtypes": FLOATING, "extremes": False, "tolerance": 32.0}
+_FLOAT: dict[str, Any] = {"result": "float", "dtypes": (*FLOATING, _dtypes.int64), "extremes": False}
+_PLAIN: dict[str, Any] = {"result": "float", "dtypes": FLOATING, "extremes": False, "tolerance": 32.0}
 _far = within(0.5, 6.0)
 _both = within(-6.0, 6.0)
 
 
-def _bessel(name, reference, domain=_both, **options):
+def _bessel(name: Any, reference: Any, domain: Any = _both, **options: Any) -> Any:
     # Zeros lie among the values: the error counts in units of the function's size, about 1.
     return samples(
         name,
@@ -28,7 +29,7 @@ def _bessel(name, reference, domain=_both, **options):
     )
 
 
-def _polynomial(name, reference, domain=unit):
+def _polynomial(name: Any, reference: Any, domain: Any = unit) -> Any:
     degrees = constant(values(0.0, 1.0, 2.0, 5.0))
     return samples(
         name,
@@ -42,7 +43,7 @@ def _polynomial(name, reference, domain=unit):
     )
 
 
-def _xlogy(x, y):
+def _xlogy(x: Any, y: Any) -> Any:
     return np.where((x == 0) & ~np.isnan(y), 0, x * np.log(y))
 
 
@@ -63,16 +64,15 @@ SAMPLES = [
         case(positive(2, 3), n=1),
         case(positive(4), n=2),
         case(positive(0), n=3),
-        arrange=lambda x, n: (n, x),
+        # torch's function and method take n in different places.
+        forms=False,
         result="float",
         tolerance=64.0,
     ),
     unary("sinc", lambda x: np.sinc(x), unit, **_PLAIN),
     samples(
         "entr",
-        lambda x: np.where(
-            x > 0, -x * np.log(np.where(x > 0, x, 1)), np.where(x < 0, -np.inf, x)
-        ),
+        lambda x: np.where(x > 0, -x * np.log(np.where(x > 0, x, 1)), np.where(x < 0, -np.inf, x)),
         positive(2, 3),
         positive(0),
         case(special(), smooth=False),
@@ -112,11 +112,17 @@ SAMPLES = [
     ),
     binary("zeta", integrals.zeta, lambda *s: constant(within(2.0, 5.0)(*s)), positive, **_PLAIN),
     binary(
-        "igamma", integrals.igamma, lambda *s: constant(positive(*s)), positive,
+        "igamma",
+        integrals.igamma,
+        lambda *s: constant(positive(*s)),
+        positive,
         **{**_PLAIN, "tolerance": 128.0},
     ),
     binary(
-        "igammac", integrals.igammac, lambda *s: constant(positive(*s)), positive,
+        "igammac",
+        integrals.igammac,
+        lambda *s: constant(positive(*s)),
+        positive,
         **{**_PLAIN, "tolerance": 512.0},
     ),
     _polynomial("chebyshev_polynomial_t", _t),

@@ -1,10 +1,12 @@
 """Samples of basic subscripts."""
 
+from typing import Any
+
 from ._inputs import real
 from ._table import BOOL, FLOATING, case, samples
 
 
-def _subscript(x, key):
+def _subscript(x: Any, key: Any) -> Any:
     """Entries as in `_ops/subscripts.py`: int, (start, length, step), None, True."""
     index = []
     for entry in key:

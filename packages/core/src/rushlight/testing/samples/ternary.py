@@ -1,12 +1,14 @@
 """Samples of elementwise operators of three tensors."""
 
+from typing import Any
+
 import numpy as np
 
 from ._inputs import mask, positive, real, values
 from ._table import COMPLEX, EVERY, FLOATING, INEXACT, NUMERIC, REAL, case, samples
 
 
-def _clamp(x, low, high):
+def _clamp(x: Any, low: Any, high: Any) -> Any:
     # Not np.clip: where the bounds cross, the upper one wins, and NaN stays.
     x = x if low is None else np.maximum(x, low)
     return x if high is None else np.minimum(x, high)

@@ -1,5 +1,7 @@
 """Samples of functions of one element."""
 
+from typing import Any
+
 import numpy as np
 
 from ..._dtypes import int32
@@ -7,7 +9,6 @@ from ._inputs import chance, positive, real, special, unit, values, within
 from ._table import (
     BOOL,
     COMPLEX,
-    EVERY,
     FLOATING,
     INEXACT,
     NUMERIC,
@@ -19,31 +20,31 @@ from ._table import (
     unary,
 )
 
-_FLOATS = {"dtypes": (*INEXACT, *SOME_INTEGER, *BOOL), "result": "float"}
-_REAL_FLOATS = {"dtypes": (*FLOATING, *SOME_INTEGER), "result": "float"}
+_FLOATS: dict[str, Any] = {"dtypes": (*INEXACT, *SOME_INTEGER, *BOOL), "result": "float"}
+_REAL_FLOATS: dict[str, Any] = {"dtypes": (*FLOATING, *SOME_INTEGER), "result": "float"}
 
 
-def _float(function):
+def _float(function: Any) -> Any:
     """A function that NumPy would compute in float16 for small integers."""
     return lambda x: function(x.astype(np.float64) if x.dtype.kind in "biu" else x)
 
 
-def _sigmoid(x):
+def _sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
-def _nan_to_num(x, nan=None, posinf=None, neginf=None):
+def _nan_to_num(x: Any, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Any:
     return np.nan_to_num(x, nan=nan or 0.0, posinf=posinf, neginf=neginf)
 
 
-def _angle(x):
+def _angle(x: Any) -> Any:
     if x.dtype.kind == "c":
         return np.angle(x)
     # Not np.angle: that of -0.0 is 0, as in torch.
     return np.where(np.isnan(x), x, np.where(x < 0, np.pi, 0))
 
 
-def _sgn(x):
+def _sgn(x: Any) -> Any:
     if x.dtype.kind != "c":
         return np.where(np.isnan(x), 0, np.sign(x)) if x.dtype.kind == "f" else np.sign(x)
     return x / np.abs(x)

@@ -1,26 +1,28 @@
 """Samples of views."""
 
+from typing import Any
+
 import numpy as np
 
 from ._inputs import real
 from ._table import BOOL, COMPLEX, FLOATING, case, samples
 
-_EXACT = {"dtypes": (*FLOATING[:2], FLOATING[3], *BOOL, *COMPLEX), "tolerance": 0.0}
+_EXACT: dict[str, Any] = {"dtypes": (*FLOATING[:2], FLOATING[3], *BOOL, *COMPLEX), "tolerance": 0.0}
 
 
-def _slice(x, dim, start, length, step):
+def _slice(x: Any, dim: Any, start: Any, length: Any, step: Any) -> Any:
     where = np.arange(start, start + length * step, step)
     return np.take(x, where.astype(np.int64), axis=dim)
 
 
-def _unfold(x, dim, size, step):
+def _unfold(x: Any, dim: Any, size: Any, step: Any) -> Any:
     if x.ndim == 0:
         return x.reshape(1)
     windows = np.lib.stride_tricks.sliding_window_view(x, size, axis=dim)
     return np.take(windows, range(0, windows.shape[dim], step), axis=dim)
 
 
-def _as_strided(x, size, stride, offset, of_stride, of_offset):
+def _as_strided(x: Any, size: Any, stride: Any, offset: Any, of_stride: Any, of_offset: Any) -> Any:
     places = offset + sum(
         np.arange(n).reshape((n,) + (1,) * (len(size) - d - 1)) * step
         for d, (n, step) in enumerate(zip(size, stride, strict=True))

@@ -54,8 +54,8 @@ class Simulator(Backend):
                 dtypes=options.dtypes(),
                 host_memory=False,
                 indexed=True,
-                notes="a simulation, for tests" + (f"; no {', '.join(options.without)}"
-                                                   if options.without else ""),
+                notes="a simulation, for tests"
+                + (f"; no {', '.join(options.without)}" if options.without else ""),
             ),
             kernels=_instructions(options),
             count=lambda: self.options.count,

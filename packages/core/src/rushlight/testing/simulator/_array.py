@@ -56,7 +56,9 @@ class SimArray:
         return low, self.offset + size * (1 + sum(step for step in steps if step > 0))
 
     def __repr__(self) -> str:
-        return f"<{self.dtype.name} of shape {self.shape} in buffer {self.buffer.id} of {self.device}>"
+        return (
+            f"<{self.dtype.name} of shape {self.shape} in buffer {self.buffer.id} of {self.device}>"
+        )
 
     # NumPy would otherwise wrap the object in an array of objects, and go on.
     def __array__(self, *arguments: Any, **keywords: Any) -> NoReturn:

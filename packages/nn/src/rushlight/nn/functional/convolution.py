@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import rushlight
-from rushlight import Tensor, ops
+from rushlight import Tensor
 from rushlight._errors import error
 
-from ._arguments import Ints, check_positive, int_tuple, shape_of
+from ._arguments import Ints, shape_of
 
 
 def conv1d(
@@ -40,7 +38,7 @@ def conv1d(
         >>> rushlight.nn.functional.conv1d(signal, rushlight.tensor([[[-1.0, 1.0]]]))
         tensor([[1., 2.]])
     """
-    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+    return rushlight.conv1d(input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(
@@ -72,7 +70,7 @@ def conv2d(
         >>> rushlight.nn.functional.conv2d(ones(1, 3, 3), ones(1, 1, 2, 2)).shape
         rushlight.Size([1, 2, 2])
     """
-    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+    return rushlight.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv3d(
@@ -103,7 +101,7 @@ def conv3d(
         >>> rushlight.nn.functional.conv3d(ones(1, 3, 3, 3), ones(1, 1, 2, 2, 2)).shape
         rushlight.Size([1, 2, 2, 2])
     """
-    return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
+    return rushlight.conv3d(input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv_transpose1d(
@@ -136,8 +134,9 @@ def conv_transpose1d(
         >>> rushlight.nn.functional.conv_transpose1d(ones(1, 2), ones(1, 1, 2))
         tensor([[1., 2., 1.]])
     """
-    settings = (stride, padding, output_padding, dilation)
-    return _transposed("conv_transpose1d", 1, input, weight, bias, settings, groups)
+    return rushlight.conv_transpose1d(
+        input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 def conv_transpose2d(
@@ -157,8 +156,9 @@ def conv_transpose2d(
         >>> rushlight.nn.functional.conv_transpose2d(ones(1, 2, 2), ones(1, 4, 2, 2)).shape
         rushlight.Size([4, 3, 3])
     """
-    settings = (stride, padding, output_padding, dilation)
-    return _transposed("conv_transpose2d", 2, input, weight, bias, settings, groups)
+    return rushlight.conv_transpose2d(
+        input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 def conv_transpose3d(
@@ -178,8 +178,9 @@ def conv_transpose3d(
         >>> rushlight.nn.functional.conv_transpose3d(ones(1, 2, 2, 2), ones(1, 1, 2, 2, 2)).shape
         rushlight.Size([1, 3, 3, 3])
     """
-    settings = (stride, padding, output_padding, dilation)
-    return _transposed("conv_transpose3d", 3, input, weight, bias, settings, groups)
+    return rushlight.conv_transpose3d(
+        input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
@@ -208,231 +209,3 @@ def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tenso
         )
     out = conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad)
     return out.permute(2, 0, 1)
-
-
-def _convolve(
-    who: str,
-    spatial: int,
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Ints,
-    padding: str | Ints,
-    dilation: Ints,
-    groups: int,
-) -> Tensor:
-    _check_tensors(who, spatial, input, weight, bias)
-    strides = int_tuple(stride, spatial, who, "stride")
-    dilations = int_tuple(dilation, spatial, who, "dilation")
-    check_positive(who, stride=strides, dilation=dilations)
-    channel_dim = input.ndim - spatial - 1
-    _check_groups(who, groups, input, weight, channel_dim, transposed=False)
-    _check_bias(who, bias, weight.shape[0])
-    kernel = tuple(weight.shape[2:])
-    if isinstance(padding, str):
-        input, paddings = _resolve_padding(who, input, kernel, padding, strides, dilations)
-    else:
-        paddings = _checked_padding(who, padding, spatial)
-    _check_kernel_fits(who, input, kernel, paddings, dilations)
-    batched = input if channel_dim else input.unsqueeze(0)
-    out = ops.conv(
-        batched, weight, stride=strides, padding=paddings, dilation=dilations, groups=groups
-    )
-    return _finish(out, bias, spatial, batched=channel_dim == 1)
-
-
-def _transposed(
-    who: str,
-    spatial: int,
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    settings: tuple[Ints, Ints, Ints, Ints],
-    groups: int,
-) -> Tensor:
-    _check_tensors(who, spatial, input, weight, bias)
-    strides = int_tuple(settings[0], spatial, who, "stride")
-    paddings = _checked_padding(who, settings[1], spatial)
-    extra = int_tuple(settings[2], spatial, who, "output_padding")
-    dilations = int_tuple(settings[3], spatial, who, "dilation")
-    check_positive(who, stride=strides, dilation=dilations)
-    channel_dim = input.ndim - spatial - 1
-    _check_groups(who, groups, input, weight, channel_dim, transposed=True)
-    channels = weight.shape[1] * groups
-    _check_bias(who, bias, channels)
-    _check_output_padding(who, extra, strides, dilations)
-    sizes = tuple(
-        (size - 1) * s - 2 * p + d * (k - 1) + e + 1
-        for size, k, s, p, e, d in zip(
-            input.shape[-spatial:], weight.shape[2:], strides, paddings, extra, dilations
-        )
-    )
-    if any(size <= 0 for size in sizes):
-        raise error(
-            RuntimeError,
-            who,
-            f"calculated output size {sizes} is too small",
-            given=f"input {shape_of(input)}, weight {shape_of(weight)}, padding={paddings}",
-            fix="use less padding or a larger output_padding",
-        )
-    batched = input if channel_dim else input.unsqueeze(0)
-    out = ops.conv_grad_input(
-        batched,
-        weight,
-        input_size=(batched.shape[0], channels, *sizes),
-        stride=strides,
-        padding=paddings,
-        dilation=dilations,
-        groups=groups,
-    )
-    return _finish(out, bias, spatial, batched=channel_dim == 1)
-
-
-def _finish(out: Tensor, bias: Tensor | None, spatial: int, *, batched: bool) -> Tensor:
-    if bias is not None:
-        out = out + bias.reshape((-1,) + (1,) * spatial)
-    return out if batched else out.squeeze(0)
-
-
-def _resolve_padding(
-    who: str,
-    input: Tensor,
-    kernel: tuple[int, ...],
-    padding: str,
-    strides: tuple[int, ...],
-    dilations: tuple[int, ...],
-) -> tuple[Tensor, tuple[int, ...]]:
-    """The symmetric part of a named padding; an odd zero is put at the far end of the input."""
-    if padding == "valid":
-        return input, (0,) * len(kernel)
-    if padding != "same":
-        raise error(
-            RuntimeError,
-            who,
-            f"Invalid padding string: {padding!r}",
-            expected="'valid', 'same', or ints",
-        )
-    if any(step != 1 for step in strides):
-        raise error(
-            RuntimeError,
-            who,
-            "padding='same' is not supported for strided convolutions",
-            given=f"stride={strides}",
-            fix="use stride=1, or give the padding as ints",
-        )
-    totals = [d * (k - 1) for d, k in zip(dilations, kernel)]
-    odd = [total % 2 for total in totals]
-    if any(odd):
-        far_ends = [amount for one in reversed(odd) for amount in (0, one)]
-        input = rushlight.constant_pad_nd(input, far_ends, 0)
-    return input, tuple(total // 2 for total in totals)
-
-
-def _checked_padding(who: str, padding: Ints, spatial: int) -> tuple[int, ...]:
-    paddings = int_tuple(padding, spatial, who, "padding")
-    if any(amount < 0 for amount in paddings):
-        raise error(
-            RuntimeError, who, "negative padding is not supported", given=f"padding={paddings}"
-        )
-    return paddings
-
-
-def _check_tensors(
-    who: str, spatial: int, input: Tensor, weight: Tensor, bias: Tensor | None
-) -> None:
-    given = f"input of shape {shape_of(input)}, weight of shape {shape_of(weight)}"
-    if weight.ndim != spatial + 2:
-        raise error(
-            RuntimeError,
-            who,
-            f"weight should have {spatial + 2} dimensions, not {weight.ndim}",
-            given=given,
-        )
-    if input.ndim not in (spatial + 1, spatial + 2):
-        raise error(
-            RuntimeError,
-            who,
-            f"Expected {spatial + 1}D (unbatched) or {spatial + 2}D (batched) input",
-            given=given,
-        )
-    dtypes = {input.dtype, weight.dtype} | (set() if bias is None else {bias.dtype})
-    if len(dtypes) > 1:
-        raise error(
-            RuntimeError,
-            who,
-            "the dtypes of input, weight and bias should be the same",
-            given=f"input {input.dtype}, weight {weight.dtype}"
-            + ("" if bias is None else f", bias {bias.dtype}"),
-            fix="convert them with .to(dtype)",
-        )
-
-
-def _check_groups(
-    who: str,
-    groups: int,
-    input: Tensor,
-    weight: Tensor,
-    channel_dim: int,
-    *,
-    transposed: bool,
-) -> None:
-    given = f"groups={groups}, input of shape {shape_of(input)}, weight of shape {shape_of(weight)}"
-    if groups <= 0:
-        raise error(RuntimeError, who, "non-positive groups is not supported", given=given)
-    if weight.shape[0] < groups or weight.shape[0] % groups:
-        raise error(
-            RuntimeError,
-            who,
-            f"expected weight to be at least {groups} at dimension 0, and divisible by it",
-            given=given,
-        )
-    channels = input.shape[channel_dim]
-    wanted = weight.shape[0] if transposed else weight.shape[1] * groups
-    if channels != wanted:
-        raise error(
-            RuntimeError,
-            who,
-            f"expected input to have {wanted} channels, but got {channels} channels instead",
-            given=given,
-        )
-
-
-def _check_bias(who: str, bias: Tensor | None, channels: int) -> None:
-    if bias is not None and tuple(bias.shape) != (channels,):
-        raise error(
-            RuntimeError,
-            who,
-            f"expected bias to be 1-dimensional with {channels} elements",
-            given=f"bias of shape {shape_of(bias)}",
-        )
-
-
-def _check_kernel_fits(
-    who: str,
-    input: Tensor,
-    kernel: tuple[int, ...],
-    paddings: tuple[int, ...],
-    dilations: tuple[int, ...],
-) -> None:
-    padded = [size + 2 * amount for size, amount in zip(input.shape[-len(kernel) :], paddings)]
-    spans = [d * (k - 1) + 1 for d, k in zip(dilations, kernel)]
-    if any(span > size for span, size in zip(spans, padded)):
-        raise error(
-            RuntimeError,
-            who,
-            "Kernel size can't be greater than actual input size",
-            given=f"padded input size {tuple(padded)}, kernel spanning {tuple(spans)}",
-            fix="add padding, or use a smaller kernel or dilation",
-        )
-
-
-def _check_output_padding(
-    who: str, extra: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
-) -> None:
-    if any(e < 0 or e >= max(s, d) for e, s, d in zip(extra, strides, dilations)):
-        raise error(
-            RuntimeError,
-            who,
-            "output padding must be non-negative and smaller than either stride or dilation",
-            given=f"output_padding={extra}, stride={strides}, dilation={dilations}",
-        )

@@ -40,7 +40,7 @@ class CosineSimilarity(Module):
         dim: The dimension.
         eps: Least value of the product of norms that is divided by.
     Example:
-        >>> rushlight.nn.CosineSimilarity(dim=0)(rushlight.ones(2), rushlight.ones(2))
+        >>> rushlight.nn.CosineSimilarity(dim=0)(rushlight.tensor([1.0, 0.0]), rushlight.tensor([0.0, 2.0]))
         tensor(1.)
     """
 
