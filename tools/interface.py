@@ -3,8 +3,8 @@
 Functions and methods are made from rules when rushlight is imported, so a type checker would not
 see them.  This program imports rushlight, asks for their signatures and writes
 
-    packages/core/src/rushlight/__init__.pyi and those of linalg, fft, special and ops
-    packages/core/src/rushlight/_tensor/_methods.py
+    packages/core/src/rushlight/__init__.pyi and those of linalg, fft, special and the like
+    packages/core/src/rushlight/_tensor/_methods.pyi
 
 `python tools/interface.py` writes them, `--check` says whether they are up to date.
 """
@@ -13,8 +13,11 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import operator
 import re
 import sys
+import types
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +25,20 @@ ROOT = Path(__file__).resolve().parent.parent / "packages/core/src/rushlight"
 BUILTINS = ("bool", "int", "float", "complex", "bytes", "type", "object", "str", "tuple", "list")
 KNOWN = {
     "Any", "Tensor", "DType", "Size", "Device", "Sequence", "Callable", "None", "Generator",
-    "Storage", "HostArray", "layout", "memory_format", "Iterable", "Iterator", "Literal",
+    "Storage", "layout", "memory_format", "Iterable", "Iterator", "Literal", "SupportsIndex",
     *BUILTINS, *(f"_{name}" for name in BUILTINS),
 }  # fmt: skip
+#: Namespaces besides `rushlight` itself, by the file that has their functions.
+NAMESPACES = {
+    "linalg": "linalg/__init__",
+    "fft": "fft/__init__",
+    "special": "special/__init__",
+    "ops": "ops/__init__",
+    "masked": "masked/__init__",
+    "signal.windows": "signal/windows",
+}
+#: Modules that `import rushlight` does not load, but `rushlight.name` does.
+LAZY = ("func", "masked", "random", "signal", "testing")
 SHADOWED = re.compile(r"(?<![\w.])(bool|int|float|complex|type|object)(?![\w])")
 HEADER = '''"""{doc}
 
@@ -40,22 +54,36 @@ from builtins import int as _int
 from builtins import object as _object
 from builtins import type as _type
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex
 
 import numpy as _numpy
 """
 
 
-def annotation(value: Any, *, fallback: str = "Any") -> str:
-    """An annotation as text that means the same in a stub; `Any` if it names something else."""
+def annotation(value: Any, names: dict[str, Any]) -> str:
+    """An annotation as text that means the same in a stub; `Any` if it can't be said there.
+
+    Args:
+        value: The annotation.
+        names: What the names in it mean where it stands.
+    """
     if value is inspect.Parameter.empty:
-        return fallback
+        return "Any"
     text = value if isinstance(value, str) else inspect.formatannotation(value)
+
+    def spelt_out(match: re.Match[str]) -> str:
+        alias = names.get(match[0])
+        is_alias = isinstance(alias, (types.UnionType, types.GenericAlias)) or (
+            typing.get_origin(alias) is not None
+        )
+        return inspect.formatannotation(alias) if is_alias else match[0]
+
+    text = re.sub(r"(?<![\w.'\"])[A-Z]\w*", spelt_out, text)
     text = text.replace("typing.", "").replace("collections.abc.", "").replace("np.", "_numpy.")
-    text = text.replace("builtins.", "")
-    names = set(re.findall(r"(?<![\w.'\"])[A-Za-z_]\w*", re.sub(r"(['\"]).*?\1", "", text)))
-    if not names - {"_numpy"} <= KNOWN:
-        return fallback
+    text = re.sub(r"(?<!_)numpy\.", "_numpy.", text.replace("builtins.", ""))
+    found = set(re.findall(r"(?<![\w.'\"])[A-Za-z_]\w*", re.sub(r"(['\"]).*?\1", "", text)))
+    if not found - {"_numpy"} <= KNOWN:
+        return "Any"
     return SHADOWED.sub(r"_\1", text)
 
 
@@ -75,30 +103,38 @@ def signature(function: Any, *, method: bool = False) -> str:
     except (TypeError, ValueError):
         return "(*args: Any, **kwargs: Any) -> Any"
     parts = []
-    star = False
+    star = only_by_place = False
+    names = getattr(inspect.unwrap(function), "__globals__", {})
     adds_out = getattr(function, "accepts_out", False) and "out" not in found.parameters
     for place, parameter in enumerate(found.parameters.values()):
         name, kind = parameter.name, parameter.kind
         if place == 0 and method:
             parts.append("self")
             continue
-        note = annotation(parameter.annotation)
+        if method and name == "out":
+            continue  # taken by the function, which is the method too, but not part of the method
+        note = annotation(parameter.annotation, names)
         if kind is inspect.Parameter.VAR_POSITIONAL:
             parts.append(f"*{name}: {note}")
             star = True
         elif kind is inspect.Parameter.VAR_KEYWORD:
             if adds_out:
-                parts.append(("" if star else "*, ") + "out: Any = ...")
+                parts.append(("" if star else "*, ") + OUT)
                 star = True
             parts.append(f"**{name}: {note}")
         else:
             if kind is inspect.Parameter.KEYWORD_ONLY and not star:
                 parts.append("*")
                 star = True
+            if kind is not inspect.Parameter.POSITIONAL_ONLY and only_by_place:
+                parts.append("/")
+            only_by_place = kind is inspect.Parameter.POSITIONAL_ONLY
             parts.append(f"{name}: {note}{default(parameter)}")
+    if only_by_place:
+        parts.append("/")
     if adds_out and not any(p.startswith("**") for p in parts):
-        parts += [*([] if star else ["*"]), "out: Any = ..."]
-    result = annotation(found.return_annotation)
+        parts += [*([] if star else ["*"]), OUT]
+    result = annotation(found.return_annotation, names)
     return f"({', '.join(parts)}) -> {result}"
 
 
@@ -114,7 +150,8 @@ def function_lines(names: dict[str, Any]) -> list[str]:
         if not is_name(name):
             continue
         if inspect.isclass(value) or not callable(value):
-            lines.append(f"{name}: Any")
+            known = type(value).__name__
+            lines.append(f"{name}: {known if known in KNOWN - set(BUILTINS) else 'Any'}")
         else:
             lines.append(f"def {name}{signature(value)}: ...")
     return lines
@@ -122,11 +159,21 @@ def function_lines(names: dict[str, Any]) -> list[str]:
 
 def explicit_exports() -> list[str]:
     """The re-exports that `__init__.py` spells out."""
-    lines = []
+    lines, renamed = [], []
     for line in (ROOT / "__init__.py").read_text().splitlines():
-        if re.match(r"(from \S+|from \.) import (\w+) as (?!_)(\w+)", line):
-            lines.append(line.split("  #")[0])
-    return lines
+        match = re.match(r"from (\S+) import (\w+) as (?!_)(\w+)", line)
+        if match is None:
+            continue
+        module, theirs, ours = match.groups()
+        if theirs == ours:
+            lines.append(match[0])
+        elif theirs == "DType":
+            renamed.append(f"{ours} = DType")
+        elif module == "._dtypes":
+            renamed.append(f"{ours}: DType")  # a stub exports no name that is changed on import
+        else:
+            raise SystemExit(f"don't know how to tell a type checker of {line!r}")
+    return [*lines, *renamed]
 
 
 def namespace_stub(namespace: str, module: Any) -> str:
@@ -136,23 +183,24 @@ def namespace_stub(namespace: str, module: Any) -> str:
     names = dict(PUBLIC.get(namespace, {}))
     extra = [
         line
-        for line in (ROOT / namespace / "__init__.py").read_text().splitlines()
+        for line in (ROOT / f"{NAMESPACES[namespace]}.py").read_text().splitlines()
         if re.match(r"from \S+ import (\w+) as \1$", line)
     ]
     head = HEADER.format(doc=(module.__doc__ or "").strip().splitlines()[0])
-    types = "\n".join(f"from .._{m} import {n} as {o}" for m, n, o in TYPES)
-    return "\n".join([head, IMPORTS.strip(), types, *extra, "", *function_lines(names), ""])
+    imports = [f"from rushlight._{m} import {n}" for m, n in TYPES]
+    return "\n".join([head, IMPORTS.strip(), *imports, *extra, "", *function_lines(names), ""])
 
 
+#: What annotations name, by module; a stub that only imports them does not export them.
 TYPES = (
-    ("device", "device", "Device"),
-    ("dtypes", "DType", "DType"),
-    ("generator", "Generator", "Generator"),
-    ("layout", "layout", "layout"),
-    ("layout", "memory_format", "memory_format"),
-    ("size", "Size", "Size"),
-    ("storage", "Storage", "Storage"),
-    ("tensor.tensor", "Tensor", "Tensor"),
+    ("device", "device as Device"),
+    ("dtypes", "DType"),
+    ("generator", "Generator"),
+    ("layout", "layout"),
+    ("layout", "memory_format"),
+    ("size", "Size"),
+    ("storage", "Storage"),
+    ("tensor.tensor", "Tensor"),
 )
 
 
@@ -161,112 +209,102 @@ def root_stub() -> str:
     from rushlight._ops import PUBLIC
 
     head = HEADER.format(doc="Rushlight: tensors and automatic differentiation.")
-    types = "\n".join(
-        f"from ._{m} import {n} as {o}" for m, n, o in TYPES if o in ("Device", "DType", "Storage")
-    )
-    taken = {line.rsplit(" as ", 1)[1] for line in explicit_exports()}
+    exports = explicit_exports()
+    taken = {re.split(" as | = |: ", line)[-1 if " as " in line else 0] for line in exports}
+    imports = [f"from rushlight._{m} import {n}" for m, n in TYPES if n not in taken]
     names = {k: v for k, v in PUBLIC.get("", {}).items() if k not in taken}
+    classes = [
+        f"from {value.__module__} import {name} as {name}"
+        for name, value in names.items()
+        if inspect.isclass(value)
+    ]
     return "\n".join(
         [
             head,
             IMPORTS.strip(),
-            types,
-            "from ._generator import Generator as Generator",
-            *explicit_exports(),
-            "from . import func as func",
-            "from . import random as random",
+            *imports,
+            *exports,
+            *classes,
+            *(f"from . import {name} as {name}" for name in LAZY),
             "from rushlight import nn as nn",
             "from rushlight import optim as optim",
             "",
             "__version__: str",
             "newaxis: None",
             "",
-            *function_lines({k: v for k, v in names.items() if k != "Generator"}),
-            "",
-            "def __getattr__(name: str) -> Any: ...",
+            *function_lines({k: v for k, v in names.items() if not inspect.isclass(v)}),
             "",
         ]
     )
 
 
-def methods_module() -> str:
-    """The module with the signatures of Tensor's methods."""
+def methods_stub() -> str:
+    """The stub with what is added to Tensor outside its class."""
     from rushlight._ops import METHODS
     from rushlight._tensor.tensor import Tensor
 
     methods = dict(METHODS)
-    own = Tensor.__dict__
-    for name in ("backward", "register_hook", "retain_grad", "register_post_accumulate_grad_hook"):
-        methods.setdefault(name, own[name])
+    for name, value in vars(Tensor).items():
+        made = value.fget if isinstance(value, property) else value
+        if inspect.isfunction(made) and made.__module__.startswith("rushlight._autograd"):
+            methods.setdefault(name, value)
     lines = []
     for name in sorted(methods):
         value = methods[name]
         if isinstance(value, property):
-            lines.append("        @property")
-            note = annotation(inspect.signature(value.fget).return_annotation) if value.fget else "Any"
-            lines.append(f"        def {name}(self) -> {note}: ...")
-            if value.fset is not None:
-                lines += [f"        @{name}.setter", f"        def {name}(self, value: Any) -> None: ..."]
+            lines += property_lines(name, value)
         elif inspect.isclass(value) or not callable(value):
-            lines.append(f"        {name}: Any")
+            lines.append(f"    {name}: Any")
         else:
-            text = signature(value, method=True)
-            if name in OPERATORS:
-                text = "(self, other: Any) -> Tensor"
-            lines.append(f"        def {name}{text}: ..." + OVERRIDES.get(name, ""))
-    head = HEADER.format(doc="Signatures of Tensor's methods, for type checkers.")
-    types = "\n".join(
-        f"    from ..{'_' if m != 'tensor.tensor' else ''}{m} import {n} as {o}"
-        if m != "tensor.tensor"
-        else "    from .tensor import Tensor"
-        for m, n, o in TYPES
-    )
-    imports = "\n".join("    " + line if line else "" for line in IMPORTS.strip().splitlines())
+            text = SPECIAL.get(name) or signature(value, method=True)
+            lines.append(f"    def {name}{text}: ..." + COMMENTS.get(name, ""))
     return "\n".join(
         [
-            head,
-            "from __future__ import annotations",
-            "",
-            "from typing import TYPE_CHECKING",
-            "",
-            "if TYPE_CHECKING:",
-            imports,
-            "",
-            types,
-            "",
+            HEADER.format(doc="Signatures of Tensor's methods, for type checkers."),
+            IMPORTS.strip(),
+            *(f"from rushlight._{m} import {n}" for m, n in TYPES),
             "",
             "class TensorMethods:",
-            '    """What the operator families add to Tensor when they are imported."""',
-            "",
-            "    __slots__ = ()",
-            "",
-            "    if TYPE_CHECKING:",
-            "",
             *lines,
             "",
         ]
     )
 
 
-OPERATORS = {
-    f"__{r}{name}__"
-    for name in (
-        "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
-    )
-    for r in ("", "r", "i")
-} | {f"__{name}__" for name in "lt le gt ge".split()}
-OVERRIDES = {"__eq__": "  # type: ignore[override]", "__ne__": "  # type: ignore[override]"}
+def property_lines(name: str, value: property) -> list[str]:
+    """A property as a stub shows it."""
+    getter: Any = value.fget
+    note = annotation(inspect.signature(getter).return_annotation, getter.__globals__)
+    lines = ["    @property", f"    def {name}(self) -> {note}: ..."]
+    if value.fset is not None:
+        lines += [f"    @{name}.setter", f"    def {name}(self, value: Any) -> None: ..."]
+    return lines
+
+
+OUT = "out: Any = None"
+#: Python's operators, whose functions are made from tables and tell no signature.
+SPECIAL = {
+    **{
+        f"__{r}{name}__": "(self, other: Any) -> Tensor"
+        for name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
+        for r in ("", "r", "i")
+    },
+    **{f"__{name}__": "(self, other: Any) -> Tensor" for name in "lt le gt ge eq ne".split()},
+    **{f"__{name}__": "(self) -> Tensor" for name in "abs neg pos invert".split()},
+    **{f"__{name}__": f"(self) -> _{name}" for name in "bool int float complex".split()},
+    "__iter__": "(self) -> Iterator[Tensor]",
+}
+COMMENTS = {"__eq__": "  # type: ignore[override]", "__ne__": "  # type: ignore[override]"}
 
 
 def outputs() -> dict[Path, str]:
     """All files with what should stand in them."""
     import rushlight
 
-    files = {ROOT / "__init__.pyi": root_stub(), ROOT / "_tensor/_methods.py": methods_module()}
-    for namespace in ("linalg", "fft", "special", "ops"):
-        files[ROOT / namespace / "__init__.pyi"] = namespace_stub(
-            namespace, getattr(rushlight, namespace)
-        )
+    files = {ROOT / "__init__.pyi": root_stub(), ROOT / "_tensor/_methods.pyi": methods_stub()}
+    for namespace, path in NAMESPACES.items():
+        module = operator.attrgetter(namespace)(rushlight)
+        files[ROOT / f"{path}.pyi"] = namespace_stub(namespace, module)
     return files
 
 

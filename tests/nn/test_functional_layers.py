@@ -75,11 +75,11 @@ def test_unbatched_convolution_is_the_batched_one_of_a_single_sample():
 @pytest.mark.parametrize(
     ("kwargs", "match"),
     [
-        ({"stride": 0}, "stride must be greater than zero"),
+        ({"stride": 0}, "non-positive stride"),
         ({"padding": -1}, "negative padding"),
         ({"padding": "same", "stride": 2}, "not supported for strided"),
         ({"padding": "other"}, "Invalid padding string"),
-        ({"groups": 3}, "at least 3 at dimension 0"),
+        ({"groups": 3}, "expected input to have 6 channels"),
         ({"dilation": 9}, "Kernel size can't be greater"),
     ],
 )

@@ -131,8 +131,7 @@ def _drawn(size: tuple[int, ...], dtype: DType, low: float, high: float) -> Host
     # Half the span first: the whole one may overflow.
     half = high / 2 - low / 2
     parts = [
-        low + half * np.random.random_sample(size) * 2
-        for _ in range(2 if dtype.is_complex else 1)
+        low + half * np.random.random_sample(size) * 2 for _ in range(2 if dtype.is_complex else 1)
     ]
     return np.asarray(parts[0] + 1j * parts[1] if dtype.is_complex else parts[0])
 
@@ -147,6 +146,6 @@ def _with_gaps(x: Tensor) -> Tensor:
     wide = operators["full"].function(
         (*x.shape[:-1], 2 * x.shape[-1]), 0, dtype=x.dtype, device=x.device
     )
-    made = operators["slice"](wide, dim=x.ndim - 1, start=0, length=x.shape[-1], step=2)
+    made: Tensor = operators["slice"](wide, dim=x.ndim - 1, start=0, length=x.shape[-1], step=2)
     made.copy_(x)
     return made.detach()

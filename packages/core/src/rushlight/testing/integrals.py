@@ -98,7 +98,7 @@ def _polygamma(n: int, x: float) -> float:
     tail = math.factorial(n - 1) / x**n + math.factorial(n) / (2 * x ** (n + 1))
     for k, b in enumerate(bernoulli, 1):
         tail += b * math.factorial(2 * k + n - 1) / (math.factorial(2 * k) * x ** (2 * k + n))
-    return total + (-1) ** (n + 1) * tail
+    return float(total + (-1) ** (n + 1) * tail)
 
 
 def polygamma(x: Array, n: int = 0) -> Array:
@@ -117,7 +117,7 @@ def _zeta(s: float, q: float) -> float:
         total += b / math.factorial(2 * k) * rise * power
         rise *= (s + 2 * k - 1) * (s + 2 * k)
         power /= a * a
-    return total
+    return float(total)
 
 
 zeta = each(_zeta)

@@ -47,8 +47,8 @@ def in_double(function: Callable[..., Any]) -> Callable[..., Any]:
 def truncated_quotient(x: Array, y: Array) -> Array:
     """Quotients rounded towards zero."""
     if x.dtype.kind in "iu":
-        return np.sign(x) * np.sign(y) * (np.abs(x) // np.abs(y))
-    return np.trunc(x / y)
+        return np.asarray(np.sign(x) * np.sign(y) * (np.abs(x) // np.abs(y)))
+    return np.asarray(np.trunc(x / y))
 
 
 def along(reduce: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,11 +63,11 @@ def along(reduce: Callable[..., Any]) -> Callable[..., Any]:
 def logsumexp(x: Array, dim: Any, keepdim: bool = False) -> Array:
     """Logarithm of the sum of exponentials, by the definition around the maximum."""
     if x.size == 0:
-        return np.log(np.sum(np.exp(x), axis=dim, keepdims=keepdim))
+        return np.asarray(np.log(np.sum(np.exp(x), axis=dim, keepdims=keepdim)))
     peak = np.max(np.real(x), axis=dim, keepdims=True)
     peak = np.where(np.isfinite(peak), peak, 0)
     total = np.log(np.sum(np.exp(x - peak), axis=dim, keepdims=True)) + peak
-    return total if keepdim else np.squeeze(total, axis=dim)
+    return np.asarray(total if keepdim else np.squeeze(total, axis=dim))
 
 
 def softmax(x: Array, dim: int) -> Array:

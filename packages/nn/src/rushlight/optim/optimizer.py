@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import rushlight
 from rushlight import Tensor
 from rushlight._errors import error
-from rushlight._hooks import RemovableHandle, add_hook
+from rushlight.utils.hooks import RemovableHandle, add_hook
 
 # A group's options have any type: an optimiser, or a user's own, decides what they are.
 ParamGroup: TypeAlias = dict[str, Any]

@@ -61,7 +61,7 @@ def real(*shape: int) -> Input:
     """Numbers of magnitude 0.1 to 2 of either sign: none where sign, abs and relu have a kink."""
 
     def fill(random: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
-        return random.uniform(0.1, 2.0, shape) * random.choice((-1.0, 1.0), shape)
+        return np.asarray(random.uniform(0.1, 2.0, shape) * random.choice((-1.0, 1.0), shape))
 
     return Input(shape, fill)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..._dtypes import int64
-from ._inputs import distinct, real
+from ._inputs import distinct, index, real
 from ._table import FLOATING, FULL, case, samples
 
 
@@ -106,6 +106,13 @@ SAMPLES = [
     samples(
         "max_pool_values", lambda x, **w: _max_pool(x, **w)[0], *_MAX, dtypes=FLOATING,
         tolerance=0.0,
+    ),
+    samples(
+        "max_pool_backward",
+        None,
+        case(real(1, 2, 2, 2), index(12, 1, 2, 2, 2), input_size=(3, 4)),
+        dtypes=FULL,
+        tolerance=16.0,
     ),
     samples(
         "avg_pool",

@@ -7,7 +7,7 @@ import numpy as np
 from ._inputs import distinct, index, positive, real, unique_along
 from ._table import FULL, INTEGER, case, samples
 
-_JOIN: dict[str, Any] = {
+_JOIN: dict[str | None, Any] = {
     None: lambda old, new: new,
     "sum": lambda old, new: old + new,
     "prod": lambda old, new: old * new,

@@ -50,7 +50,7 @@ def _unique_consecutive(
 
 
 def _searchsorted(ordered: Any, sought: Any, right: Any = False, out_int32: Any = False) -> Any:
-    side = "right" if right else "left"
+    side: Any = "right" if right else "left"
     if ordered.ndim == 1:
         return np.searchsorted(ordered, sought, side=side)
     rows = [np.searchsorted(o, s, side=side) for o, s in zip(ordered, sought, strict=True)]

@@ -11,8 +11,17 @@ from ..references import each
 from ._inputs import chance, constant, positive, real, special, unit, values, within
 from ._table import FLOATING, binary, case, samples, unary
 
-_FLOAT: dict[str, Any] = {"result": "float", "dtypes": (*FLOATING, _dtypes.int64), "extremes": False}
-_PLAIN: dict[str, Any] = {"result": "float", "dtypes": FLOATING, "extremes": False, "tolerance": 32.0}
+_FLOAT: dict[str, Any] = {
+    "result": "float",
+    "dtypes": (*FLOATING, _dtypes.int64),
+    "extremes": False,
+}
+_PLAIN: dict[str, Any] = {
+    "result": "float",
+    "dtypes": FLOATING,
+    "extremes": False,
+    "tolerance": 32.0,
+}
 _far = within(0.5, 6.0)
 _both = within(-6.0, 6.0)
 

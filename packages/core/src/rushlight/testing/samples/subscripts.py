@@ -8,7 +8,7 @@ from ._table import BOOL, FLOATING, case, samples
 
 def _subscript(x: Any, key: Any) -> Any:
     """Entries as in `_ops/subscripts.py`: int, (start, length, step), None, True."""
-    index = []
+    index: list[Any] = []
     for entry in key:
         if entry is True:
             index.append(None)

@@ -44,6 +44,14 @@ SAMPLES = [
         tolerance=64.0,
     ),
     samples(
+        "lerp_by",
+        lambda x, y, weight: x + weight * (y - x),
+        case(real(2, 3), real(2, 3), weight=0.25),
+        case(real(3, 1), real(2), weight=1.5),
+        dtypes=INEXACT,
+        tolerance=64.0,
+    ),
+    samples(
         "addcmul",
         lambda x, a, b, value=1: x + value * a * b,
         case(real(2, 3), real(2, 3), real(2, 3)),

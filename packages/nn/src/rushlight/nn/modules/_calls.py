@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rushlight import Tensor
 from rushlight._errors import error, note_module
-from rushlight._hooks import add_hook
+from rushlight.utils.hooks import add_hook
 
 from . import _global_hooks
 from ._backward_hooks import BackwardHooks

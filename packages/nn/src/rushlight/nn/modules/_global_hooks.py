@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from rushlight._hooks import RemovableHandle, add_hook
+from rushlight.utils.hooks import RemovableHandle, add_hook
 
 Hook = Callable[..., Any]
 Table = OrderedDict[int, Hook]

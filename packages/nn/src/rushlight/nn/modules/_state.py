@@ -15,7 +15,7 @@ from typing import Any, cast
 import rushlight
 from rushlight import Tensor
 from rushlight._errors import error
-from rushlight._hooks import add_hook
+from rushlight.utils.hooks import add_hook
 
 from ..parameter import Parameter, UninitializedTensorMixin, is_lazy
 from ._calls import ModuleCalls

@@ -40,8 +40,8 @@ class CosineSimilarity(Module):
         dim: The dimension.
         eps: Least value of the product of norms that is divided by.
     Example:
-        >>> rushlight.nn.CosineSimilarity(dim=0)(rushlight.tensor([1.0, 0.0]), rushlight.tensor([0.0, 2.0]))
-        tensor(1.)
+        >>> rushlight.nn.CosineSimilarity()(rushlight.eye(2), rushlight.eye(2).flip(0))
+        tensor([0., 0.])
     """
 
     __constants__ = ["dim", "eps"]
