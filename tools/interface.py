@@ -213,8 +213,9 @@ def root_stub() -> str:
     taken = {re.split(" as | = |: ", line)[-1 if " as " in line else 0] for line in exports}
     imports = [f"from rushlight._{m} import {n}" for m, n in TYPES if n not in taken]
     names = {k: v for k, v in PUBLIC.get("", {}).items() if k not in taken}
+    homes = {n: m for m, n in TYPES}
     classes = [
-        f"from {value.__module__} import {name} as {name}"
+        f"from rushlight._{homes[name]} import {name} as {name}"
         for name, value in names.items()
         if inspect.isclass(value)
     ]

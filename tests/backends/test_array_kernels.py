@@ -106,6 +106,15 @@ def test_entries_are_kernels_or_kernels_by_class() -> None:
             assert callable(entry), name
 
 
+# Elementwise kernels of more than two operands, or with attributes that have no default.
+SIGNATURES: dict[str, tuple[int, dict[str, Any]]] = {
+    "addcdiv": (3, {"value": 1}),
+    "addcmul": (3, {"value": 1}),
+    "clamp": (3, {}),
+    "lerp_by": (2, {"weight": 1}),
+}
+
+
 @pytest.mark.parametrize("name", sorted(ACCEPTS_OUT))
 def test_kernels_named_so_write_into_out(name: str) -> None:
     entry = KERNELS[name]
@@ -117,10 +126,11 @@ def test_kernels_named_so_write_into_out(name: str) -> None:
             continue
         x = np.ones((2, 3), dtype)
         one = kernel(name, dtype)
-        operands = (x, x) if getattr(one, "nin", 1) == 2 else (x,)
-        expected = one(*operands)
+        count, attributes = SIGNATURES.get(name, (getattr(one, "nin", 1), {}))
+        operands = [x] * count
+        expected = one(*operands, **attributes)
         out = np.zeros_like(expected)
-        assert one(*operands, out=out) is out
+        assert one(*operands, **attributes, out=out) is out
         np.testing.assert_array_equal(wide(out), wide(expected))
 
 
