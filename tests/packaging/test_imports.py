@@ -14,7 +14,7 @@ BACKENDS = {path.name: path for path in sorted(PACKAGES.glob("backend-*/src/rush
 
 # A module imports from its own layer and from those below; docs/design may draw it, this decides.
 LAYERS = {
-    0: "_dtypes _errors _schema _config _modes _device _size _layout _philox _hooks _trees",
+    0: "_dtypes _errors _schema _config _modes _device _size _layout _philox _hooks _trees _limits",
     1: "backend",
     2: "_storage _node _tensor",
     3: "_operator _saving _dispatch _entries _views _writes _failures _generator",

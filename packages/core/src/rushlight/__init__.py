@@ -50,14 +50,12 @@ from ._dtypes import complex64 as cfloat
 from ._dtypes import complex64 as complex64
 from ._dtypes import complex128 as cdouble
 from ._dtypes import complex128 as complex128
-from ._dtypes import finfo as finfo
 from ._dtypes import float16 as float16
 from ._dtypes import float16 as half
 from ._dtypes import float32 as float
 from ._dtypes import float32 as float32
 from ._dtypes import float64 as double
 from ._dtypes import float64 as float64
-from ._dtypes import iinfo as iinfo
 from ._dtypes import int8 as int8
 from ._dtypes import int16 as int16
 from ._dtypes import int16 as short
@@ -77,6 +75,8 @@ from ._layout import layout as layout
 from ._layout import memory_format as memory_format
 from ._layout import preserve_format as preserve_format
 from ._layout import strided as strided
+from ._limits import finfo as finfo
+from ._limits import iinfo as iinfo
 from ._operator import result_type as result_type
 from ._ops import install as _install
 from ._size import Size as Size

@@ -30,7 +30,8 @@ class device:
 
     def __init__(self, type: str | device, index: int | None = None) -> None:
         if isinstance(type, device):
-            type, index = type.type, type.index if index is None else index
+            index = type.index if index is None else index
+            type = type.type
         if not isinstance(type, str):
             raise error(
                 TypeError, "device", f"can't make a device of {type!r}", expected="text or a device"

@@ -67,7 +67,7 @@ def slow(op: Operator, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> A
 
 def overridden(function: Any, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
     """The answer of a tensor subclass that overrides a call, else `NotImplemented`."""
-    found = []
+    found: list[Any] = []
     for x in inputs:
         cls = x.__class__
         if cls not in PLAIN and cls not in PYTHON_NUMBERS and x is not None:

@@ -178,7 +178,7 @@ def elementwise_entry(op: Operator) -> Entry:
     def entry(*inputs: Any, **attributes: Any) -> Any:
         if len(attributes) != count:
             attributes = {**defaults, **attributes}
-        kind = inputs[0]._k if inputs and inputs[0].__class__ in PLAIN else None
+        kind: Any = inputs[0]._k if inputs and inputs[0].__class__ in PLAIN else None
         kernel = None if kind is None else kind.hot[index]
         if kernel is not None:
             state = STATE.get()

@@ -31,7 +31,7 @@ class LevelTensor(Tensor):
     level: Any
     value: Tensor
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self) -> str:
         return f"{type(self).__name__}(value={self.value!r})"
 
 

@@ -160,7 +160,7 @@ class Operator:
         return rule
 
     @overload
-    def vjp(self, rule: F) -> F: ...
+    def vjp(self, rule: F, /) -> F: ...
     @overload
     def vjp(self, rule: None = None, /, **formulas: Callable[..., Any]) -> None: ...
     def vjp(self, rule: F | None = None, /, **formulas: Callable[..., Any]) -> F | None:
@@ -545,7 +545,7 @@ def promoted(op: Operator, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     place = _common_device(op, tensors)
     to_kind = operators["to_kind"].function
     kind = kind_of(place, dtype)
-    result = []
+    result: list[Tensor | None] = []
     for x in inputs:
         if x is None:
             result.append(None)

@@ -257,7 +257,8 @@ def unpack(node: Node, place: int) -> Any:
             "after they have already been freed)",
             fix="call backward(retain_graph=True) the first time",
         )
-    value, version = saved[place], node.versions[place]
+    value: Any = saved[place]
+    version: Any = node.versions[place]
     if value.__class__ is tuple and version.__class__ is tuple:
         return tuple(_checked(node, v, n) for v, n in zip(value, version, strict=True))
     return _checked(node, value, version)

@@ -172,7 +172,8 @@ def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x))."""
     one = _ONE.get(x.dtype)
     if one is None or x.size > _SMALL or not x.ndim:
-        return _sigmoid_of_many(x)
+        many: Array = _sigmoid_of_many(x)
+        return many
     out: Array = np.negative(x)
     np.exp(out, out)
     np.add(out, one, out)

@@ -118,6 +118,7 @@ def cross_entropy(
     x: Array, target: Array, *, ignore_index: int, reduction: str
 ) -> tuple[Array, Array]:
     """Cross entropy of logits `x` (N, C, *) for classes `target` (N, *); and their log-sum-exp."""
+    lse: Array
     if x.ndim > 2:
         loss, lse = cross_entropy(
             _as_rows(x), target.reshape(-1), ignore_index=ignore_index, reduction=reduction
@@ -126,7 +127,7 @@ def cross_entropy(
         return (loss.reshape(shape) if reduction == "none" else loss), lse.reshape(shape)
     rows, classes = x.shape
     kept = _kept("cross_entropy", target, classes, ignore_index)
-    lse: Array = np.empty(rows, x.dtype)
+    lse = np.empty(rows, x.dtype)
 
     def part(start: int, stop: int) -> None:
         step = max(1, BLOCK // max(1, classes))

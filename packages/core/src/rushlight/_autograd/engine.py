@@ -230,7 +230,7 @@ class Pass:
                 # A clone: the same array may be on its way to another tensor.
                 x._grad = operators["clone"](part) if known is None else known + part
         for hook in tuple(extra.get("prehooks", {}).values()):
-            parts = tuple(g) if g.__class__ is list else (g,)
+            parts: tuple[Any, ...] = tuple(g) if g.__class__ is list else (g,)
             changed = hook(parts)
             if changed is not None:
                 changed = changed if isinstance(changed, tuple) else (changed,)

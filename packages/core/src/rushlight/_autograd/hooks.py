@@ -287,7 +287,7 @@ def install() -> None:
     methods = (backward, register_hook, register_post_accumulate_grad_hook, retain_grad)
     for function in methods:
         setattr(Tensor, function.__name__, function)
-    Tensor.retains_grad = property(retains_grad)  # type: ignore[attr-defined]
+    Tensor.retains_grad = property(retains_grad)  # type: ignore[method-assign, assignment]
 
 
 install()

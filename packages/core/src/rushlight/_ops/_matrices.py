@@ -154,7 +154,7 @@ def counted(length: int, x: Tensor, dtype: DType = int64) -> Tensor:
 
 def on_diagonal(rows: int, columns: int, x: Tensor) -> Tensor:
     """A bool matrix that is true on its diagonal."""
-    return counted(rows, x).unsqueeze(-1) == counted(columns, x)  # type: ignore[no-any-return]
+    return counted(rows, x).unsqueeze(-1) == counted(columns, x)
 
 
 def identity(rows: int, x: Tensor, columns: int | None = None) -> Tensor:

@@ -337,7 +337,7 @@ def _rebuilt(
     return made
 
 
-def _reduce(self: Tensor, protocol: int) -> Any:
+def _reduce(self: Tensor, protocol: SupportsIndex) -> Any:
     if not self.is_leaf:
         raise error(
             RuntimeError, "pickle", "only leaf tensors can be pickled", fix="pickle x.detach()"

@@ -526,9 +526,9 @@ def _convolution(
     state = STATE.get()
     if state.autocast is not None:
         rest = stride, padding, dilation, transposed, output_padding, groups
-        operands = state.autocast.cast(conv_op, (input, weight, bias))
+        x, w, b = state.autocast.cast(conv_op, (input, weight, bias))
         with entered(state.but(autocast=None)):
-            return _convolution(who, *operands, *rest)
+            return _convolution(who, x, w, b, *rest)
     if bias is not None:
         _check_bias(who, bias, weight, weight.shape[1] * groups if transposed else weight.shape[0])
         if input.dtype.is_reduced:

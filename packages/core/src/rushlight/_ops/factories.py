@@ -143,7 +143,7 @@ def _integer(value: Any, dtype: DType) -> int:
 
 
 def _largest(dtype: DType) -> float:
-    from .._dtypes import finfo
+    from .._limits import finfo
 
     return float(finfo(dtype).max)
 

@@ -211,7 +211,7 @@ def integers(
     """Integers of any dtype; bool and complex by way of int64."""
     drawn_as = int64 if dtype is bool_ or dtype.is_complex else dtype
     out = draw_integers(who, low, high, shape, drawn_as, where, generator)
-    return out if drawn_as is dtype else cast_op(out, dtype=dtype)  # type: ignore[no-any-return]
+    return out if drawn_as is dtype else cast_op(out, dtype=dtype)
 
 
 def _whole(who: str, value: Any) -> int:

@@ -93,7 +93,7 @@ def convert(array: HostArray, dtype: DType) -> HostArray:
     if array.dtype == dtype.numpy:
         return array
     if dtype is _dtypes.bool_:
-        return array != 0
+        return np.not_equal(array, 0)
     with np.errstate(all="ignore"):
         if array.dtype.kind == "c" and not dtype.is_complex:
             array = array.real

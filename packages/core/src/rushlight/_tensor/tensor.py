@@ -80,7 +80,7 @@ class Tensor(TensorMethods):
         shape = self._shape
         if shape.__class__ is not Size:
             shape = self._shape = Size(self._a.shape if shape is None else shape)
-        return shape  # type: ignore[no-any-return]
+        return shape
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
@@ -130,7 +130,7 @@ class Tensor(TensorMethods):
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the elements lie in memory in order, without gaps."""
         if memory_format is not None and memory_format.name != "contiguous_format":
-            return memory_format.matches(self.shape, strides_of(self))
+            return bool(memory_format.matches(self.shape, strides_of(self)))
         return dense(self.shape, strides_of(self))
 
     # -- kind ----------------------------------------------------------------------------
@@ -355,7 +355,7 @@ class Tensor(TensorMethods):
             raise TypeError("len() of a 0-d tensor")
         return shape[0]
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self) -> str:
         from .printing import tensor_repr
 
         return tensor_repr(self)
@@ -485,8 +485,9 @@ def native_of(x: Tensor) -> Any:
                 "Cannot copy out of meta tensor; no data!",
                 fix="make the tensor on a device with memory, or use x.to_empty(device=...)",
             )
+        strides: Any = x._strides
         native = x._a = kind.runtime.view(
-            storage.buffer, x._offset, x._shape, x._strides, kind.dtype
+            storage.buffer, x._offset, x._shape, strides, kind.dtype
         )
     return native
 

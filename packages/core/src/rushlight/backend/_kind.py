@@ -76,6 +76,7 @@ class Kind:
     def fill(self) -> None:
         """Makes the kernel lists anew, after operators or kernels were added."""
         names = sorted(OPERATOR_INDEX, key=OPERATOR_INDEX.__getitem__)
+        self.scalars.clear()  # a device that was reset has lost them
         if self.backend is None:
             self.t[:] = self.hot[:] = self.outs[:] = [None] * len(names)
             return
@@ -182,6 +183,7 @@ def kind_of(where: device, dtype: DType) -> Kind:
 
 
 def refill() -> None:
-    """Brings all kernel lists up to date."""
+    """Brings all kernel lists up to date, and forgets kept numbers: a backend calls it when it has
+    got other kernels, or after a device was reset."""
     for kind in set(_kinds.values()):
         kind.fill()

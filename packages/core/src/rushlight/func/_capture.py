@@ -331,9 +331,12 @@ class Program:
             made = instruction.op(inputs[0], **attributes)
         elif instruction.form == "geometry":
             shape, strides, offset, kind = attributes["place"]
-            made = over(kind, storage_of(inputs[0]), offset, shape, strides)
+            x: Any = inputs[0]
+            made = over(kind, storage_of(x), offset, shape, strides)
         else:
-            made = _written(inputs[0], inputs[1], attributes)
+            target: Any = inputs[0]
+            source: Any = inputs[1]
+            made = _written(target, source, attributes)
         number = instruction.outputs[0]
         assert number is not None
         values[number] = made

@@ -118,7 +118,7 @@ def _bounds(dtype: DType, low: float | None, high: float | None) -> tuple[float,
 
 
 def _finfo(dtype: DType) -> Any:
-    from .._dtypes import finfo
+    from .._limits import finfo
 
     return finfo(dtype.to_real())
 

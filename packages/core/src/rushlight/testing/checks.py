@@ -18,6 +18,7 @@ from .. import _dtypes
 from .._autograd.engine import grad
 from .._device import device as Device
 from .._dtypes import Category, DType
+from .._limits import finfo
 from .._modes import with_modes
 from .._operator import operators
 from .._tensor.construction import from_host, to_host
@@ -128,14 +129,14 @@ def assert_near(
         assert np.all(same), f"{what}: {actual!r}, expected {wanted!r}"
         return
     with np.errstate(all="ignore"):
-        epsilon = float(_dtypes.finfo(dtype.to_real()).eps)
+        epsilon = float(finfo(dtype.to_real()).eps)
         wide = widened(actual, floats=True)
         rounded = widened(wanted.astype(dtype.numpy), floats=True)
         size = np.abs(wanted)
         finite = np.isfinite(rounded)
         if not elementwise:
             size = np.broadcast_to(np.max(size, where=finite, initial=0.0), size.shape)
-        least = float(_dtypes.finfo(dtype.to_real()).smallest_normal) * epsilon
+        least = float(finfo(dtype.to_real()).smallest_normal) * epsilon
         near = np.abs(wide - wanted) <= tolerance * (epsilon * size + least)
         same = (wide == rounded) | (np.isnan(wide) & np.isnan(rounded)) | (finite & near)
     assert np.all(same), f"{what}:\n{wide}\nexpected\n{wanted}\nwrong at {np.argwhere(~same)[:5]}"

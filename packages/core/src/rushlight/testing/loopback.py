@@ -35,7 +35,7 @@ class BrokenContract(AssertionError):
 class LoopbackArray(np.ndarray[Any, Any]):
     """An array of a loopback device; it knows which."""
 
-    device: int | None = None
+    device: Any = None  # NumPy 2 has an attribute of this name, always "cpu"
 
     def __array_finalize__(self, made_from: Any) -> None:
         self.device = getattr(made_from, "device", None)

@@ -56,7 +56,7 @@ class Parameter(Tensor, metaclass=_ParameterMeta, plain=True):
             )
         if type(data) is Tensor or isinstance(data, cls):
             return cast(Parameter, Tensor._make_subclass(cls, data, requires_grad))
-        marked = data.detach().requires_grad_(requires_grad)
+        marked: Any = data.detach().requires_grad_(requires_grad)
         marked._is_param = True
         return cast(Parameter, marked)
 
@@ -71,8 +71,8 @@ class Parameter(Tensor, metaclass=_ParameterMeta, plain=True):
             memo[id(self)] = known
         return cast(Parameter, known)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
-        return "Parameter containing:\n" + super().__repr__(tensor_contents=tensor_contents)
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + super().__repr__()
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         # The empty dict stands where PyTorch's files keep backward hooks.

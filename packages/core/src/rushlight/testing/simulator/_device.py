@@ -14,9 +14,10 @@ import numpy as np
 from ..._dtypes import DType, from_numpy_dtype
 from ..._errors import Explained, error
 from ..._tensor.tensor import contiguous_strides
+from ...backend import refill
 from ._array import SimArray
 from ._hardware import HostArray, Launch, execute, host_view
-from ._memory import POISON, Buffer, Memory
+from ._memory import Buffer, Memory
 from ._options import Faults, Options
 
 _PACKAGE = __name__.partition(".")[0]
@@ -331,7 +332,7 @@ class SimDevice:
                 if isinstance(held, SimArray) and held.device is self:
                     held.buffer.freed = True
             self.memory = Memory(self.options.memory)
-            self.memory.cells[: 1 << 16 if self.options.strict else 0] = POISON
+        refill()  # the core keeps numbers in device memory
 
 
 def _broadcasts(source: tuple[int, ...], target: tuple[int, ...]) -> bool:

@@ -55,7 +55,7 @@ def host_view(memory: Memory, array: SimArray) -> HostArray:
     return np.ndarray(
         array.shape,
         array.dtype.numpy,
-        memory.cells,  # type: ignore[arg-type]
+        memory.cells,
         array.buffer.address + array.offset,
         [step * size for step in array.strides],
     )

@@ -106,9 +106,9 @@ def adaptive_max_pool3d_with_indices(
 
 def _adaptive_avg(who: str, spatial: int, input: Tensor, output_size: OptionalInts) -> Tensor:
     sizes = _adaptive_sizes(who, spatial, input, output_size)
-    if input.ndim == spatial + 1:
-        return ops.adaptive_avg_pool(input.unsqueeze(0), output_size=sizes).squeeze(0)
-    return ops.adaptive_avg_pool(input, output_size=sizes)
+    batch = input.unsqueeze(0) if input.ndim == spatial + 1 else input
+    out: Tensor = ops.adaptive_avg_pool(batch, output_size=sizes)
+    return out if batch is input else out.squeeze(0)
 
 
 def _adaptive_max(

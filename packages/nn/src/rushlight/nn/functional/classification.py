@@ -437,7 +437,9 @@ class _ChunkedLoss(rushlight.autograd.Function):
         return row_gradient, weight_gradient, bias_gradient, None, None, None
 
     @staticmethod
-    def _pieces(rows, weight, bias, size):  # type: ignore[no-untyped-def]
+    def _pieces(
+        rows: Tensor, weight: Tensor, bias: Tensor | None, size: int
+    ) -> Iterator[tuple[slice, Tensor]]:
         for start in range(0, rows.shape[0], size):
             part = slice(start, start + size)
             yield part, rushlight.log_softmax(linear(rows[part], weight, bias), 1)

@@ -187,7 +187,8 @@ def layer_norm(
         tensor([-1.,  1.])
     """
     count = _check_normalized_shape("layer_norm", input, normalized_shape, weight, bias)
-    return ops.native_layer_norm(input, weight, bias, normalized_ndim=count, eps=eps)[0]
+    out: Tensor = ops.native_layer_norm(input, weight, bias, normalized_ndim=count, eps=eps)[0]
+    return out
 
 
 def rms_norm(
@@ -270,7 +271,8 @@ def group_norm(
             given=given,
         )
     _check_channel_parameters("group_norm", input, weight=weight, bias=bias)
-    return ops.native_group_norm(input, weight, bias, groups=num_groups, eps=eps)[0]
+    out: Tensor = ops.native_group_norm(input, weight, bias, groups=num_groups, eps=eps)[0]
+    return out
 
 
 def local_response_norm(

@@ -95,6 +95,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     def reset_parameters(self) -> None:
         """Draws all parameters anew."""
         self.head.reset_parameters()
+        cluster: Any
         for cluster in self.tail:
             for layer in cluster:
                 layer.reset_parameters()
@@ -143,7 +144,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         Equivalent to `self.log_prob(input).argmax(1)`, but cheaper.
         """
         rows = input if input.ndim == 2 else input.unsqueeze(0)
-        head = self.head(rows)
+        head: Tensor = self.head(rows)
         best = head.argmax(1)
         rare = best >= self.shortlist_size
         if bool(rare.any()):

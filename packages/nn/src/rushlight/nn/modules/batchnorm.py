@@ -186,6 +186,7 @@ class _LazyNormBase(LazyModuleMixin, _NormBase):
         """Gives parameters and buffers their shapes."""
         if self.has_uninitialized_params():
             self.num_features = input.shape[1]
+            member: Any
             for member in (self.weight, self.bias, self.running_mean, self.running_var):
                 if is_lazy(member):
                     member.materialize((self.num_features,))

@@ -116,7 +116,7 @@ class Sequential(_Items):
     def __init__(self, *args: Module) -> None: ...
 
     @overload
-    def __init__(self, arg: OrderedDict[str, Module]) -> None: ...
+    def __init__(self, arg: OrderedDict[str, Module], /) -> None: ...
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class Sequential(_Items):
         return repeated
 
     def __rmul__(self, other: Any) -> Sequential:
-        return self * other
+        return self.__mul__(other)
 
     def __imul__(self, other: Any) -> Self:
         self._replace_all(list(self) * self._check_factor(other))

@@ -191,7 +191,7 @@ class Module(ModuleState):
 
     def share_memory(self) -> Self:
         """Moves parameters and buffers to memory that other processes can share."""
-        return self._apply(lambda t: t.share_memory_())
+        return self._apply(lambda t: cast(Any, t).share_memory_())
 
     # -- modes and gradients ---------------------------------------------------------------
 

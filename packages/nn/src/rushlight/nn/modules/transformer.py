@@ -336,7 +336,7 @@ class TransformerEncoderLayer(Module):
         """Runs the layer; masks as in `MultiheadAttention.forward`."""
 
         def attend(x: Tensor) -> Tensor:
-            return self.dropout1(
+            out: Tensor = self.dropout1(
                 self.self_attn(
                     x,
                     x,
@@ -347,10 +347,12 @@ class TransformerEncoderLayer(Module):
                     is_causal=is_causal,
                 )[0]
             )
+            return out
 
         def transform(x: Tensor) -> Tensor:
             inner = self.dropout(self.activation(self.linear1(x)))
-            return self.dropout2(self.linear2(inner))
+            out: Tensor = self.dropout2(self.linear2(inner))
+            return out
 
         x = _residual(src, attend, self.norm1, self.norm_first)
         return _residual(x, transform, self.norm2, self.norm_first)
@@ -432,7 +434,7 @@ class TransformerDecoderLayer(Module):
         """Runs the layer; masks as in `MultiheadAttention.forward`."""
 
         def attend(x: Tensor) -> Tensor:
-            return self.dropout1(
+            out: Tensor = self.dropout1(
                 self.self_attn(
                     x,
                     x,
@@ -443,9 +445,10 @@ class TransformerDecoderLayer(Module):
                     is_causal=tgt_is_causal,
                 )[0]
             )
+            return out
 
         def attend_memory(x: Tensor) -> Tensor:
-            return self.dropout2(
+            out: Tensor = self.dropout2(
                 self.multihead_attn(
                     x,
                     memory,
@@ -456,10 +459,12 @@ class TransformerDecoderLayer(Module):
                     is_causal=memory_is_causal,
                 )[0]
             )
+            return out
 
         def transform(x: Tensor) -> Tensor:
             inner = self.dropout(self.activation(self.linear1(x)))
-            return self.dropout3(self.linear2(inner))
+            out: Tensor = self.dropout3(self.linear2(inner))
+            return out
 
         x = _residual(tgt, attend, self.norm1, self.norm_first)
         x = _residual(x, attend_memory, self.norm2, self.norm_first)

@@ -139,7 +139,7 @@ class ReduceLROnPlateau(LRScheduler):
             self.min_lrs = [self.default_min_lr] * len(groups)
         for group, smallest in zip(groups, self.min_lrs, strict=True):
             old = float(group["lr"])
-            new = max(old * self.factor, smallest)
+            new: float = max(old * self.factor, smallest)
             if old - new > self.eps:
                 set_option(group, "lr", new)
 
