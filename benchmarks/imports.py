@@ -1,6 +1,6 @@
 """How long `import rushlight` takes beyond `import numpy`, and what an install weighs.
 
-    python benchmarks/imports.py
+python benchmarks/imports.py
 """
 
 from __future__ import annotations

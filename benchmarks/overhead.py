@@ -1,6 +1,6 @@
 """What one call costs beside the arithmetic: tensors of four elements, compared with torch.
 
-    python benchmarks/overhead.py [--rounds 15] [--json FILE]
+$ python benchmarks/overhead.py [--rounds 15] [--json FILE]
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-import _harness
+import _harness  # noqa: E402 - the variables come first
 
 CHAIN = 100
 

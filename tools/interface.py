@@ -18,6 +18,7 @@ import re
 import sys
 import types
 import typing
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent / "packages/core/src/rushlight"
 BUILTINS = ("bool", "int", "float", "complex", "bytes", "type", "object", "str", "tuple", "list")
 KNOWN = {
     "Any", "Tensor", "DType", "Size", "Device", "Sequence", "Callable", "None", "Generator",
-    "Storage", "layout", "memory_format", "Iterable", "Iterator", "Literal", "SupportsIndex",
+    "RemovableHandle", "Storage", "layout", "memory_format", "Iterable", "Iterator", "Literal", "SupportsIndex",
     *BUILTINS, *(f"_{name}" for name in BUILTINS),
 }  # fmt: skip
 #: Namespaces besides `rushlight` itself, by the file that has their functions.
@@ -55,6 +56,7 @@ from builtins import object as _object
 from builtins import type as _type
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, SupportsIndex
+from typing import overload as _overload
 
 import numpy as _numpy
 """
@@ -142,8 +144,8 @@ def is_name(name: str) -> bool:
     return name.isidentifier()
 
 
-def function_lines(names: dict[str, Any]) -> list[str]:
-    """One line per public function, by name."""
+def function_lines(names: dict[str, Any], overloads: Container[str] = ()) -> list[str]:
+    """One line per public function, by name, or several of those with overloads."""
     lines = []
     for name in sorted(names):
         value = names[name]
@@ -152,6 +154,8 @@ def function_lines(names: dict[str, Any]) -> list[str]:
         if inspect.isclass(value) or not callable(value):
             known = type(value).__name__
             lines.append(f"{name}: {known if known in KNOWN - set(BUILTINS) else 'Any'}")
+        elif name in overloads:
+            lines += overload_lines(name, "")
         else:
             lines.append(f"def {name}{signature(value)}: ...")
     return lines
@@ -196,6 +200,7 @@ TYPES = (
     ("device", "device as Device"),
     ("dtypes", "DType"),
     ("generator", "Generator"),
+    ("hooks", "RemovableHandle"),
     ("layout", "layout"),
     ("layout", "memory_format"),
     ("size", "Size"),
@@ -211,8 +216,10 @@ def root_stub() -> str:
     head = HEADER.format(doc="Rushlight: tensors and automatic differentiation.")
     exports = explicit_exports()
     taken = {re.split(" as | = |: ", line)[-1 if " as " in line else 0] for line in exports}
-    imports = [f"from rushlight._{m} import {n}" for m, n in TYPES if n not in taken]
     names = {k: v for k, v in PUBLIC.get("", {}).items() if k not in taken}
+    imports = [
+        f"from rushlight._{m} import {n}" for m, n in TYPES if n not in taken and n not in names
+    ]
     homes = {n: m for m, n in TYPES}
     classes = [
         f"from rushlight._{homes[name]} import {name} as {name}"
@@ -233,7 +240,7 @@ def root_stub() -> str:
             "__version__: str",
             "newaxis: None",
             "",
-            *function_lines({k: v for k, v in names.items() if not inspect.isclass(v)}),
+            *function_lines({k: v for k, v in names.items() if not inspect.isclass(v)}, OVERLOADS),
             "",
         ]
     )
@@ -256,6 +263,8 @@ def methods_stub() -> str:
             lines += property_lines(name, value)
         elif inspect.isclass(value) or not callable(value):
             lines.append(f"    {name}: Any")
+        elif name in OVERLOADS and name != "where":
+            lines += overload_lines(name, "    ")
         else:
             text = SPECIAL.get(name) or signature(value, method=True)
             lines.append(f"    def {name}{text}: ..." + COMMENTS.get(name, ""))
@@ -282,7 +291,40 @@ def property_lines(name: str, value: property) -> list[str]:
     return lines
 
 
+def overload_lines(name: str, indent: str) -> list[str]:
+    """The forms of a function, or of a method where the lines are indented."""
+    lines = []
+    for form in OVERLOADS[name]:
+        if indent:
+            form = form.replace(", *, out: Any = None", "").replace(", out: Any = None", "")
+            form = form.replace("input: Tensor", "self", 1)
+        lines += [f"{indent}@_overload", f"{indent}def {name}{form}: ..."]
+    return lines
+
+
 OUT = "out: Any = None"
+#: Functions whose arguments decide whether they return a tensor or a (named) tuple of tensors.
+OVERLOADS = {
+    "where": (
+        "(condition: Tensor) -> tuple[Tensor, ...]",
+        "(condition: Tensor, input: Any, other: Any, *, out: Any = None) -> Tensor",
+    ),
+    **dict.fromkeys(
+        ("max", "min"),
+        (
+            "(input: Tensor) -> Tensor",
+            "(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor",
+            "(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> Any",
+        ),
+    ),
+    **dict.fromkeys(
+        ("median", "nanmedian"),
+        (
+            "(input: Tensor) -> Tensor",
+            "(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> Any",
+        ),
+    ),
+}
 #: Python's operators, whose functions are made from tables and tell no signature.
 SPECIAL = {
     **{

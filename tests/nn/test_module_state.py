@@ -17,7 +17,7 @@ def test_a_state_carries_versions_and_shares_memory():
     assert state["0.weight"].data_ptr() == model[0].weight.data_ptr()
     assert not state["0.weight"].requires_grad
     assert model.state_dict(keep_vars=True)["0.weight"] is model[0].weight
-    assert list(model.state_dict(prefix="m."))[0] == "m.0.weight"
+    assert next(iter(model.state_dict(prefix="m."))) == "m.0.weight"
 
 
 def test_round_trip():

@@ -1,31 +1,23 @@
-"""Rushlight on the device 'template': what the entry point loads when the device is first used."""
+"""Rushlight on the device 'template': the module that is loaded when the device is first used.
 
-from rushlight.backend import Backend, hookimpl
+Import your driver here or below. If it is missing, users of the device are told; others never are.
+"""
+
+from rushlight.backend import Backend, Manifest, hookimpl
 
 from .device import DTYPES, TemplateDevice
-from .kernels import add_kernels
+from .kernels import KERNELS
 
 __version__ = "1.0"
 
-# Fails here, at import, if your driver is missing: users of the device are told, nobody else.
-
-
-def make_backend() -> Backend:
-    """The backend: its devices, its limits, its kernels."""
-    from rushlight.backend import Manifest
-
-    made = Backend(
-        "template",  # the entry point's name, and what users write
-        device=TemplateDevice,  # called with the index of a device, when it is first used
-        api=(1, 0),  # the protocol this was written for
-        count=lambda: 1,  # how many devices there are
-        manifest=Manifest(dtypes=DTYPES, host_memory=False, notes="NumPy stands in"),
-    )
-    add_kernels(made)
-    return made
-
-
-backend = make_backend()
+backend = Backend(
+    "template",  # the entry point's name, and what users write
+    device=TemplateDevice,  # called with a device's index when that device is first used
+    api=(1, 0),  # the protocol this was written for
+    count=lambda: 1,  # how many devices there are
+    manifest=Manifest(dtypes=DTYPES, host_memory=False, notes="NumPy stands in"),
+    kernels=KERNELS,
+)
 
 
 @hookimpl

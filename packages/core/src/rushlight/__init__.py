@@ -74,6 +74,11 @@ from ._layout import contiguous_format as contiguous_format
 from ._layout import layout as layout
 from ._layout import memory_format as memory_format
 from ._layout import preserve_format as preserve_format
+from ._layout import sparse_bsc as sparse_bsc
+from ._layout import sparse_bsr as sparse_bsr
+from ._layout import sparse_coo as sparse_coo
+from ._layout import sparse_csc as sparse_csc
+from ._layout import sparse_csr as sparse_csr
 from ._layout import strided as strided
 from ._limits import finfo as finfo
 from ._limits import iinfo as iinfo
@@ -90,10 +95,10 @@ from .serialization import save as save
 
 _install(globals())
 
-from math import e as e  # noqa: E402
-from math import inf as inf  # noqa: E402
-from math import nan as nan  # noqa: E402
-from math import pi as pi  # noqa: E402
+from math import e as e
+from math import inf as inf
+from math import nan as nan
+from math import pi as pi
 
 newaxis = None
 

@@ -12,7 +12,8 @@ class device:
     """A device type and, where there are several of the type, an index.
 
     Args:
-        type: "cpu", "meta", another installed type, optionally with an index ("sim:1"), or a device.
+        type: "cpu", "meta" or another installed type, with an index ("sim:1") if you like; or a
+            device.
         index: Index, when `type` has none.
     Raises:
         RuntimeError: The text is not a device.
@@ -58,9 +59,7 @@ class device:
         return self.type if self.index is None else f"{self.type}:{self.index}"
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, device) and self.type == other.type and self.index == other.index
-        )
+        return isinstance(other, device) and self.type == other.type and self.index == other.index
 
     def __hash__(self) -> int:
         return hash((self.type, self.index))

@@ -1,7 +1,7 @@
 """The way of a call: subclasses, interpreters, autocast, autograd record, kernel.
 
-The entries of `_entries` handle plain calls themselves and end in `run` or a kernel; all other calls
-come to `slow`, which asks in one fixed order.
+The entries of `_entries` handle plain calls themselves and end in `run` or a kernel; all other
+calls come to `slow`, which asks in one fixed order.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ._detour import detour
 from ._dtypes import DType, from_numpy_dtype
 from ._errors import error
 from ._failures import check_inside, explained, missing_kernel, wrong_device
@@ -167,9 +168,7 @@ def execute_kernel(
     kernel = kind.t[op.index]
     if kernel is None:
         if op.decomposition_rule is None:
-            if op.meta_rule is not None:
-                op.meta_rule(*inputs, **attributes)  # knows better words, if the operands are bad
-            raise missing_kernel(op, kind)
+            return detour(op, inputs, attributes, kind)
         return without_recording(op.decomposition_rule, inputs, attributes)
     if not kind.infers and op.meta_rule is not None:
         return launched(op, inputs, attributes, kind, kernel)

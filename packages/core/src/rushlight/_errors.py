@@ -110,7 +110,11 @@ def _note_plain(raised: BaseException) -> None:
 
 def module_path(raised: BaseException) -> str:
     """Dotted path, such as "model.encoder.layers.3", of the innermost module an error passed."""
-    modules = list(reversed(getattr(raised, "modules", [])))
+    return path_of(list(reversed(getattr(raised, "modules", []))))
+
+
+def path_of(modules: list[Any]) -> str:
+    """Dotted path of the last of some modules, each of which is called by the one before it."""
     if not modules:
         return ""
     parts = [type(modules[0]).__name__]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._dtypes import ALL
 from ._errors import Explained, error
 from ._modes import STATE
 from ._tensor.tensor import Tensor
@@ -27,15 +28,33 @@ def wrong_device(op: Operator, inputs: tuple[Any, ...]) -> Exception:
     )
 
 
-def missing_kernel(op: Operator, kind: Kind) -> Exception:
-    """The error for an operator that a device does not have."""
-    place = f"device '{kind.device}'"
+def missing_kernel(op: Operator, kind: Kind, *, host_too: bool = False) -> Exception:
+    """The error for an operator that a device does not have.
+
+    Args:
+        op: The operator.
+        kind: The device, and the dtype of the first operand.
+        host_too: The host was to compute it, but has no kernel either.
+    """
+    backend = kind.backend
+    others = (
+        []
+        if backend is None
+        else [d for d in ALL if d in backend.manifest.dtypes and backend.find_kernel(op.name, d)]
+    )
+    fix = "compute this operator on another device"
+    if others:
+        fix = "convert the operands to another dtype, or " + fix
+    if backend is not None and not host_too and backend.name != "cpu":
+        fix += ", or let the host do so: rushlight.backend.fallback('allow')"
     return error(
         NotImplementedError,
         op.name,
-        f"{place} has no kernel for {kind.dtype}, and there is no decomposition",
+        f"device '{kind.device}' has no kernel for {kind.dtype}, and there is no decomposition"
+        + ("; the host has no kernel either" if host_too else ""),
         given=f"{kind.dtype} on {kind.device}",
-        fix="convert the operands to another dtype, or compute this operator on another device",
+        expected="one of " + ", ".join(d.name for d in others) if others else None,
+        fix=fix,
     )
 
 

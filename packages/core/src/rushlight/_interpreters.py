@@ -74,7 +74,11 @@ def batched(level: Vmap, value: Tensor, bdim: int) -> Batched:
     """A wrapper around a tensor with a batch dimension."""
     shape, strides = tuple(value.shape), tuple(strides_of(value))
     made: Batched = _wrapper(
-        Batched, level, value, shape[:bdim] + shape[bdim + 1 :], strides[:bdim] + strides[bdim + 1 :]
+        Batched,
+        level,
+        value,
+        shape[:bdim] + shape[bdim + 1 :],
+        strides[:bdim] + strides[bdim + 1 :],
     )
     made.bdim = bdim
     return made
@@ -365,10 +369,8 @@ def _elementwise(
         formula = rule.formulas[place]
         if tangent is None or formula is None:
             continue
-        known = {name: p for name, p in zip(rule.inputs, primals, strict=True)}
-        values = [
-            _rule_value(name, known, out, attributes) for name in rule.arguments[place]
-        ]
+        known = dict(zip(rule.inputs, primals, strict=True))
+        values = [_rule_value(name, known, out, attributes) for name in rule.arguments[place]]
         part = _conj(formula(_conj(_as(tangent, out)), *values))
         total = part if total is None else total + part
     return total
@@ -419,8 +421,9 @@ def _through_vjp(
         pieces = gradients(pulled, probes, [t for _, t in asked], outer or ambient, stack)
     by_output = {id(o): t for o, t in zip(smooth, pieces, strict=True)}
     parts = tuple(
-        by_output.get(id(o)) if by_output.get(id(o)) is not None else
-        (zeros_like(o) if o is not None and id(o) in by_output else None)
+        by_output.get(id(o))
+        if by_output.get(id(o)) is not None
+        else (zeros_like(o) if o is not None and id(o) in by_output else None)
         for o in results
     )
     return parts if isinstance(outs, tuple) else parts[0]

@@ -52,6 +52,12 @@ class memory_format:
 
 
 strided = layout("strided")
+# Programs name these to ask about them; no tensor here has one.
+sparse_coo = layout("sparse_coo")
+sparse_csr = layout("sparse_csr")
+sparse_csc = layout("sparse_csc")
+sparse_bsr = layout("sparse_bsr")
+sparse_bsc = layout("sparse_bsc")
 contiguous_format = memory_format("contiguous_format")
 preserve_format = memory_format("preserve_format")
 #: Innermost dimension first: channels, then width, height, batch.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ml_dtypes
 
 from ._config import settings
@@ -32,7 +34,7 @@ class finfo:
                 given=repr(type),
                 fix="use rushlight.iinfo to query integer types",
             )
-        limits = ml_dtypes.finfo(type.to_real().numpy)
+        limits: Any = ml_dtypes.finfo(type.to_real().numpy)  # type: ignore[no-untyped-call]
         self.dtype = type.to_real().name
         self.bits = 8 * type.to_real().itemsize
         self.eps = float(limits.eps)

@@ -134,7 +134,8 @@ class AccumulateGrad:
 
     def register_hook(self, fn: Callable[..., Any]) -> RemovableHandle:
         """Calls `fn` after the gradient has been added to the leaf's."""
-        return self.variable.register_post_accumulate_grad_hook(lambda leaf: fn((), (leaf.grad,)))
+        variable: Tensor = self.variable
+        return variable.register_post_accumulate_grad_hook(lambda leaf: fn((), (leaf.grad,)))
 
     def register_prehook(self, fn: Callable[..., Any]) -> RemovableHandle:
         """Calls `fn((grad,))` before the gradient is added; may replace it."""
@@ -143,7 +144,8 @@ class AccumulateGrad:
             changed = fn((g,))
             return changed[0] if isinstance(changed, tuple) else changed
 
-        return self.variable.register_hook(hook)
+        variable: Tensor = self.variable
+        return variable.register_hook(hook)
 
 
 def _public_edge(edge: Any) -> tuple[Any, int]:

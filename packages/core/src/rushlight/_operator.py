@@ -29,7 +29,7 @@ from ._saving import Keeps, keeper, unpack
 from ._schema import Schema, parse
 from ._tensor.tensor import PLAIN, Tensor, fresh, meta_tensor
 from .backend import Kind, kind_of
-from .backend._kind import OPERATOR_INDEX, refill
+from .backend._kind import FLOATING_ONLY, OPERATOR_INDEX, refill
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,6 +80,8 @@ class Operator:
         self.name = schema.name
         self.index = OPERATOR_INDEX.setdefault(schema.name, len(OPERATOR_INDEX))
         self.promotes = promotes
+        if promotes == "float":
+            FLOATING_ONLY.add(schema.name)
         self.compares = promotes == "compare"
         self.differentiable = differentiable and not self.compares
         self.constant_outputs = constant_outputs

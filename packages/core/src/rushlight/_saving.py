@@ -244,7 +244,7 @@ def unpack(node: Node, place: int) -> Any:
     saved = node.saved
     if place < len(saved):
         # The usual case first: an input that nothing has written to since.
-        value = saved[place]
+        value: Any = saved[place]
         if value.__class__ in PLAIN:
             storage = value._storage
             if storage is None or storage.version == node.versions[place]:
@@ -257,7 +257,7 @@ def unpack(node: Node, place: int) -> Any:
             "after they have already been freed)",
             fix="call backward(retain_graph=True) the first time",
         )
-    value: Any = saved[place]
+    value = saved[place]
     version: Any = node.versions[place]
     if value.__class__ is tuple and version.__class__ is tuple:
         return tuple(_checked(node, v, n) for v, n in zip(value, version, strict=True))

@@ -4,17 +4,19 @@ An image is copied into zero-padded planes, for stride s into s phase planes per
 kernel tap is then a constant offset into a flattened plane, so the columns of the GEMM are plain
 contiguous copies. Positions where a window wraps around the edge of a plane are rubbish: the
 forward drops them, the gradients meet them with zeros. Where planes are small and rubbish would be
-a large share of the work, columns hold exact windows instead of flattened runs.
+a large share of the work, columns hold exact windows instead of flattened runs; without groups,
+`_windows` lays these out channels last and does better still.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from rushlight_cpu.kernels import _parallel
+from rushlight_cpu.kernels import _parallel, _windows
 from rushlight_cpu.kernels._common import Array, Kernel, ending, prod, reduced_precision
 
 Sizes = tuple[int, ...]
@@ -29,6 +31,17 @@ TILE = 2**18
 # What it costs to start copying one run of a window, in multiply-adds of the GEMM: rubbish columns
 # are cheaper than exact windows until they cost more than that per run.
 RUN = 750
+# Outputs per input up to which the gradient of the input is taken by windows of `g`.
+FEW = 1.5
+
+
+def _output_size(
+    size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+) -> Sizes:
+    return tuple(
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
+    )
 
 
 class _Geometry:
@@ -45,10 +58,7 @@ class _Geometry:
     ) -> None:
         self.size, self.stride, self.padding = size, stride, padding
         padded = tuple(n + 2 * p for n, p in zip(size, padding, strict=True))
-        self.out = tuple(
-            (n - d * (k - 1) - 1) // s + 1
-            for n, k, s, d in zip(padded, kernel, stride, dilation, strict=True)
-        )
+        self.out = _output_size(size, kernel, stride, padding, dilation)
         self.grid = tuple(-(-n // s) for n, s in zip(padded, stride, strict=True))
         self.plane = prod(self.grid)
         self.pixels = prod(self.out)
@@ -204,13 +214,17 @@ def conv(
 ) -> Array:
     """Cross-correlates `x` (N, C, *size) with `weight` (O, C / groups, *kernel)."""
     batch, inner, outer = x.shape[0], x.shape[1], weight.shape[0]
-    geo = _Geometry(x.shape[2:], weight.shape[2:], stride, padding, dilation, outer // groups)
-    out: Array = np.empty((batch, outer, *geo.out), x.dtype)
+    size, kernel = x.shape[2:], weight.shape[2:]
+    found = _output_size(size, kernel, stride, padding, dilation)
+    out: Array = np.empty((batch, outer, *found), x.dtype)
     if out.size == 0:
         return out
     if weight.size == 0:
         out[...] = 0
         return out
+    if groups == 1 and _windows.suits(size, found, stride, padding):
+        return _windows.conv(x, weight, stride, padding, dilation, out, _work(weight, out))
+    geo = _Geometry(size, kernel, stride, padding, dilation, outer // groups)
     if _pointwise(geo):
         flat = x.reshape(batch, groups, inner // groups, -1)
         matrix = weight.reshape(groups, outer // groups, inner // groups)
@@ -247,10 +261,19 @@ def conv_grad_input(
 ) -> Array:
     """Gradient of `conv` towards its input, which is the transposed convolution of `g`."""
     batch, outer, inner = g.shape[0], g.shape[1], weight.shape[1] * groups
-    geo = _Geometry(input_size, weight.shape[2:], stride, padding, dilation, outer // groups)
     shape = (batch, inner, *input_size)
     if g.size == 0 or weight.size == 0 or prod(shape) == 0:
         return np.zeros(shape, g.dtype)
+    # With a stride of one it is a convolution of `g`, whose windows are worth copying unless
+    # outputs are many more than inputs.
+    if groups == 1 and set(stride) == {1} and outer <= FEW * inner:
+        kernel = weight.shape[2:]
+        around = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True))
+        if min(around) >= 0 and _windows.suits(g.shape[2:], input_size, stride, around):
+            room: Array = np.empty(shape, g.dtype)
+            turned = _windows.flipped(weight)
+            return _windows.conv(g, turned, stride, around, dilation, room, _work(weight, g))
+    geo = _Geometry(input_size, weight.shape[2:], stride, padding, dilation, outer // groups)
     if _pointwise(geo):
         dx: Array = np.empty(shape, g.dtype)
         flat = g.reshape(batch, groups, outer // groups, -1)
@@ -292,10 +315,24 @@ def conv_grad_weight(
 ) -> Array:
     """Gradient of `conv` towards its weight."""
     batch, inner, outer = x.shape[0], x.shape[1], g.shape[1]
-    geo = _Geometry(x.shape[2:], kernel_size, stride, padding, dilation, outer // groups)
     shape = (outer, inner // groups, *kernel_size)
     if g.size == 0 or x.size == 0 or prod(shape) == 0:
         return np.zeros(shape, x.dtype)
+
+    def split(part: Callable[[int, int], Array]) -> list[Array]:
+        work = prod(kernel_size) * (inner // groups) * g.size / 16
+        return _parallel.split(batch, work, part)
+
+    if (
+        groups == 1
+        and prod(kernel_size) > 1
+        and (
+            _windows.suits_weight(kernel_size, inner)
+            or _windows.suits(x.shape[2:], g.shape[2:], stride, padding)
+        )
+    ):
+        return _windows.conv_grad_weight(g, x, kernel_size, stride, padding, dilation, split)
+    geo = _Geometry(x.shape[2:], kernel_size, stride, padding, dilation, outer // groups)
     if inner == groups > 1:
         return _depthwise_grad_weight(g, x, geo, shape)
     taps = len(geo.taps)
@@ -317,9 +354,8 @@ def conv_grad_weight(
                 dw += np.matmul(grouped[:, :, piece], columns.swapaxes(1, 2), out=room)
         return dw
 
-    total = sum(_parallel.split(batch, taps * inner // groups * g.size / 16, part))
-    split = np.asarray(total).reshape(outer, taps, inner // groups).swapaxes(1, 2)
-    return np.ascontiguousarray(split).reshape(shape)
+    total = np.asarray(sum(split(part))).reshape(outer, taps, inner // groups)
+    return np.ascontiguousarray(total.swapaxes(1, 2)).reshape(shape)
 
 
 def _work(weight: Array, out: Array) -> float:

@@ -230,8 +230,7 @@ class Pass:
                 # A clone: the same array may be on its way to another tensor.
                 x._grad = operators["clone"](part) if known is None else known + part
         for hook in tuple(extra.get("prehooks", {}).values()):
-            parts: tuple[Any, ...] = tuple(g) if g.__class__ is list else (g,)
-            changed = hook(parts)
+            changed = hook(tuple(g) if g.__class__ is list else (g,))
             if changed is not None:
                 changed = changed if isinstance(changed, tuple) else (changed,)
                 g = list(changed) if g.__class__ is list else changed[0]
@@ -525,7 +524,7 @@ def grad(
         RuntimeError: An input was not used or does not require grad, or the graph was freed.
     Example:
         >>> x = rushlight.tensor(3.0, requires_grad=True)
-        >>> rushlight.autograd.grad(x ** 3, x)
+        >>> rushlight.autograd.grad(x**3, x)
         (tensor(27.),)
     """
     results, targets = _sequence(outputs), _sequence(inputs)

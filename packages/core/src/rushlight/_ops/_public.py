@@ -255,7 +255,7 @@ def assign(who: str, x: Tensor, result: Tensor) -> Tensor:
 
 
 def _keep_old_value(node: Any, x: Tensor) -> None:
-    """Gives a node that keeps `x` a copy, since `x` is about to be overwritten by the node's result.
+    """Gives a node that keeps `x` a copy, as the node's result is about to be written over `x`.
 
     So `x.log_()` can be differentiated, as in torch; whoever else kept `x` finds it changed.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy as python_copy
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -234,18 +234,19 @@ def tolist(self: Tensor) -> Any:
 def _number(self: Tensor, kind: type, name: str) -> Any:
     if self.numel() != 1:
         if kind is bool and self.numel() == 0:
-            raise error(
-                RuntimeError, "bool", "Boolean value of Tensor with no values is ambiguous"
-            )
+            raise error(RuntimeError, "bool", "Boolean value of Tensor with no values is ambiguous")
         message = (
             "Boolean value of Tensor with more than one value is ambiguous"
             if kind is bool
             else "only one element tensors can be converted to Python scalars"
         )
         raise error(
-            RuntimeError if kind is bool else ValueError, name, message,
-            given=f"x of shape {tuple(self.shape)}", fix="use any() or all()" if kind is bool else None,
-        )  # fmt: skip
+            RuntimeError if kind is bool else ValueError,
+            name,
+            message,
+            given=f"x of shape {tuple(self.shape)}",
+            fix="use any() or all()" if kind is bool else None,
+        )
     return kind(item(self))
 
 

@@ -304,9 +304,11 @@ def _(
         if seen.shape[axis] != n:
             seen = seen.narrow(axis, 0, n)
     total = seen.sum(tuple(range(2 + spatial, 2 + 2 * spatial)))
-    if divisor_override is not None:
-        return total / divisor_override
-    return total / _divisor(x, size, kernel_size, stride, padding, out, count_include_pad)  # type: ignore[no-any-return]
+    divisor = divisor_override
+    if divisor is None:
+        divisor = _divisor(x, size, kernel_size, stride, padding, out, count_include_pad)
+    rounding = None if x.dtype.is_inexact else "trunc"
+    return total.div(divisor, rounding_mode=rounding)
 
 
 @avg_pool_backward_op.decomposition

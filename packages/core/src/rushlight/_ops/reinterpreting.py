@@ -330,3 +330,25 @@ def view_dtype(x: Tensor, dtype: DType) -> Tensor:
 
 
 view_dtype_op.function = view_dtype
+
+
+@public(methods=False)
+def resolve_conj(input: Tensor) -> Tensor:
+    """The tensor: conjugation is never delayed.
+
+    Example:
+        >>> rushlight.resolve_conj(rushlight.tensor([1.0]))
+        tensor([1.])
+    """
+    return input
+
+
+@public(methods=False)
+def resolve_neg(input: Tensor) -> Tensor:
+    """The tensor: negation is never delayed.
+
+    Example:
+        >>> rushlight.resolve_neg(rushlight.tensor([1.0]))
+        tensor([1.])
+    """
+    return input

@@ -225,6 +225,23 @@ class Tensor(TensorMethods):
         """An integer that is the same for the same memory."""
         return storage_of(self).data_ptr() + self._offset * self.itemsize if self.numel() else 0
 
+    def is_pinned(self, device: Any = None) -> bool:
+        """False: backends have no page-locked host memory."""
+        return False
+
+    def pin_memory(self, device: Any = None) -> Tensor:
+        """Raises: backends have no page-locked host memory.
+
+        Raises:
+            RuntimeError: Always.
+        """
+        raise error(
+            RuntimeError,
+            "pin_memory",
+            "Cannot access accelerator device when none is available",
+            fix="use the tensor as it is",
+        )
+
     @property
     def _version(self) -> int:
         return version_of(self)
@@ -340,9 +357,7 @@ class Tensor(TensorMethods):
     @data.setter
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
-            raise error(
-                TypeError, "data", f"expected a Tensor, got {type(value).__name__}"
-            )
+            raise error(TypeError, "data", f"expected a Tensor, got {type(value).__name__}")
         node, view = self._node, self._view
         share(self, value)
         self._node, self._view = node, view
@@ -486,9 +501,7 @@ def native_of(x: Tensor) -> Any:
                 fix="make the tensor on a device with memory, or use x.to_empty(device=...)",
             )
         strides: Any = x._strides
-        native = x._a = kind.runtime.view(
-            storage.buffer, x._offset, x._shape, strides, kind.dtype
-        )
+        native = x._a = kind.runtime.view(storage.buffer, x._offset, x._shape, strides, kind.dtype)
     return native
 
 

@@ -75,9 +75,7 @@ def _analytical(outputs: list[Tensor], x: Tensor) -> list[HostArray]:
                     g = gradient(
                         out, x, from_host(seed, out.device), retain_graph=True, allow_unused=True
                     )[0]
-                parts.append(
-                    np.zeros(tuple(x.shape), x.dtype.numpy) if g is None else _host(g)
-                )
+                parts.append(np.zeros(tuple(x.shape), x.dtype.numpy) if g is None else _host(g))
             columns.append(_column(parts, x.dtype.is_complex))
         rows = x.numel() * (2 if x.dtype.is_complex else 1)
         jacobians.append(np.array(columns).T if columns else np.zeros((rows, 0)))
@@ -221,7 +219,9 @@ def _check_forward(
     def closed(*xs: Tensor) -> Any:
         given = iter(xs)
         return tuple(
-            _outputs(func, tuple(next(given) if any(x is c for c in checked) else x for x in arguments))
+            _outputs(
+                func, tuple(next(given) if any(x is c for c in checked) else x for x in arguments)
+            )
         )
 
     primals = tuple(x.detach() for x in checked)

@@ -3,6 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 from ._array_device import ArrayDevice as ArrayDevice
+from ._fallback import Ledger as Ledger
+from ._fallback import LedgerRow as LedgerRow
+from ._fallback import fallback as fallback
+from ._fallback import fallback_policy as fallback_policy
+from ._fallback import ledger as ledger
 from ._kind import Kind as Kind
 from ._kind import kind_of as kind_of
 from ._kind import refill as refill

@@ -52,7 +52,9 @@ class ArrayDevice:
             return self.xp.empty(0, self.xp.uint8)
         if native.flags.c_contiguous:
             return native.reshape(-1).view(self.xp.uint8)
-        span = 1 + sum((n - 1) * (s // size) for n, s in zip(native.shape, native.strides, strict=True))
+        span = 1 + sum(
+            (n - 1) * (s // size) for n, s in zip(native.shape, native.strides, strict=True)
+        )
         return as_strided(native, (span,), (size,)).view(self.xp.uint8)
 
     def shape_of(self, native: Any) -> tuple[int, ...]:

@@ -20,6 +20,9 @@ from ._registry import backend_for, normalized
 
 #: Number of each operator, which is its place in every kernel list.
 OPERATOR_INDEX: dict[str, int] = {}
+#: Operators whose operands are made floating before a kernel is asked.  Their kernels for integers
+#: are left out of the lists: an entry would call them with operands that are not promoted.
+FLOATING_ONLY: set[str] = set()
 _SCALARS = 512
 
 
@@ -81,7 +84,8 @@ class Kind:
             self.t[:] = self.hot[:] = self.outs[:] = [None] * len(names)
             return
         find, accepts = self.backend.find_kernel, self.backend.accepts_out
-        self.t[:] = [find(name, self.dtype) for name in names]
+        skipped = frozenset() if self.dtype.is_inexact else FLOATING_ONLY
+        self.t[:] = [None if name in skipped else find(name, self.dtype) for name in names]
         bind = getattr(self.runtime, "bind", None)
         if bind is not None:
             self.t[:] = [

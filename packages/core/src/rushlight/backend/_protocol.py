@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from .._dtypes import DType
 API_VERSION = (1, 0)
 Kernel = Callable[..., Any]
 KernelEntry = Kernel | Mapping[str, Kernel]
+K = TypeVar("K", bound=KernelEntry)
 
 
 class DeviceRuntime(Protocol):
@@ -158,7 +159,7 @@ class Backend:
 
     def kernel(
         self, name: str, *, dtypes: frozenset[DType] | None = None, accepts_out: bool = False
-    ) -> Callable[[Kernel], Kernel]:
+    ) -> Callable[[K], K]:
         """Decorator that registers a kernel; a later one goes before an earlier one.
 
         Args:
@@ -167,7 +168,7 @@ class Backend:
             accepts_out: The kernel takes `out=`.
         """
 
-        def register(function: Kernel) -> Kernel:
+        def register(function: K) -> K:
             self._kernels.setdefault(name, []).insert(0, _Registered(function, dtypes))
             (self.accepts_out.add if accepts_out else self.accepts_out.discard)(name)
             return function

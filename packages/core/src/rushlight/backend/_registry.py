@@ -212,9 +212,7 @@ def report() -> str:
         elif kind in _loaded:
             backend = _loaded[kind]
             notes = f"; {backend.manifest.notes}" if backend.manifest.notes else ""
-            lines.append(
-                f"{kind}: {owners}, loaded, {len(backend.kernel_names())} kernels{notes}"
-            )
+            lines.append(f"{kind}: {owners}, loaded, {len(backend.kernel_names())} kernels{notes}")
         else:
             lines.append(f"{kind}: {owners}, not loaded yet")
     return "\n".join(lines)
@@ -270,9 +268,7 @@ def set_num_threads(num: int) -> None:
         >>> rushlight.set_num_threads(rushlight.get_num_threads())
     """
     if not isinstance(num, int) or num < 1:
-        raise error(
-            RuntimeError, "set_num_threads", "expects a positive integer", given=repr(num)
-        )
+        raise error(RuntimeError, "set_num_threads", "expects a positive integer", given=repr(num))
     backend_for("cpu")
     for backend in _loaded.values():
         if backend.threads is not None:

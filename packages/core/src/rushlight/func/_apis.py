@@ -372,7 +372,7 @@ def grad_and_value(
     """As `grad`, and the value too: (gradient, value).
 
     Example:
-        >>> rushlight.func.grad_and_value(lambda x: x ** 3)(rushlight.tensor(2.0))
+        >>> rushlight.func.grad_and_value(lambda x: x**3)(rushlight.tensor(2.0))
         (tensor(12.), tensor(8.))
     """
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
@@ -430,7 +430,7 @@ def grad(
         argnums: Which arguments to differentiate by.
         has_aux: The function returns (result, more); `more` comes back beside the gradient.
     Example:
-        >>> rushlight.func.grad(lambda x: x ** 3)(rushlight.tensor(2.0))
+        >>> rushlight.func.grad(lambda x: x**3)(rushlight.tensor(2.0))
         tensor(12.)
     """
     both = grad_and_value(func, argnums, has_aux)

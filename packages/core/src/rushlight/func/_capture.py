@@ -115,7 +115,9 @@ class Recorder:
     ) -> Any:
         """A call: runs it, and records it if it is a kernel's and not a decomposition."""
         composite = (
-            op.decomposition_rule is not None and not op.kept and (kind.is_meta or kind.t[op.index] is None)
+            op.decomposition_rule is not None
+            and not op.kept
+            and (kind.is_meta or kind.t[op.index] is None)
         )
         if composite:
             return execute_kernel(op, inputs, attributes, kind)
@@ -220,7 +222,9 @@ class Program:
         self._count = recorder.count
         self._reserved = list(recorder.reserved.values())
         self._arguments = [geometry_of(x) if isinstance(x, Tensor) else x for x in arguments]
-        by_storage = {id(storage_of(x)): i for i, x in enumerate(arguments) if isinstance(x, Tensor)}
+        by_storage = {
+            id(storage_of(x)): i for i, x in enumerate(arguments) if isinstance(x, Tensor)
+        }
         leaves, self._rebuild = flatten(results)
         self._results = [
             (recorder.value_of(x), None) if isinstance(x, Tensor) else (None, x) for x in leaves
@@ -278,7 +282,9 @@ class Program:
     def _check(self, leaves: list[Any]) -> None:
         if len(leaves) != len(self._arguments):
             raise error(
-                RuntimeError, "Program", f"expected {len(self._arguments)} arguments, got {len(leaves)}"
+                RuntimeError,
+                "Program",
+                f"expected {len(self._arguments)} arguments, got {len(leaves)}",
             )
         for place, (x, wanted) in enumerate(zip(leaves, self._arguments, strict=True)):
             given = geometry_of(x) if isinstance(x, Tensor) else x

@@ -12,6 +12,7 @@ from builtins import object as _object
 from builtins import type as _type
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, SupportsIndex
+from typing import overload as _overload
 
 import numpy as _numpy
 from rushlight._device import device as Device

@@ -171,9 +171,7 @@ def random_kernels(xp: ArrayModule, *, random_bits: Kernel | None = None) -> dic
         threshold = xp.minimum(p * 4294967296.0, largest).astype(xp.uint32)
         return (words < threshold) | (p >= 1)
 
-    def random_permutation(
-        *, seed: int, offset: int, n: int, dtype: DType | None = None
-    ) -> Array:
+    def random_permutation(*, seed: int, offset: int, n: int, dtype: DType | None = None) -> Array:
         """The numbers 0 .. n-1 as int64 in random order.
 
         Sorts 64-bit words that carry their index in the lowest bits, so that no two are equal and

@@ -305,7 +305,7 @@ class SimDevice:
                 "simulator",
                 "memory is read that nothing has written",
                 given=repr(array),
-                fix="fill the tensor before it is read, for example with zeros() instead of empty()",
+                fix="fill the tensor before it is read, or make it with zeros() instead of empty()",
             )
 
     def _check_present(self) -> None:

@@ -1,4 +1,4 @@
-"""The hardware: runs one launch on device memory, with the array family's kernels as instructions."""
+"""The hardware: runs a launch on device memory; the array family's kernels are its instructions."""
 
 from __future__ import annotations
 

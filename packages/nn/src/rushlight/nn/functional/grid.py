@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import warnings
 from collections.abc import Sequence
 
@@ -12,10 +10,9 @@ from rushlight import Tensor
 from rushlight._errors import error
 
 from ._arguments import shape_of
-from .resampling import cubic_weight
 
-# Where to look along one dimension, and the weight of what is found there.
-Tap = tuple[Tensor, Tensor | None]
+_MODES = ("bilinear", "nearest", "bicubic")
+_PADDING_MODES = ("zeros", "border", "reflection")
 
 
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
@@ -109,94 +106,23 @@ def grid_sample(
         >>> rushlight.nn.functional.grid_sample(image, place, align_corners=True)
         tensor([[[[2.]]]])
     """
-    _check_grid(input, grid, mode, padding_mode)
+    if mode not in _MODES:
+        raise error(
+            ValueError,
+            "grid_sample",
+            f"expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: {mode!r}",
+        )
+    if padding_mode not in _PADDING_MODES:
+        raise error(
+            ValueError,
+            "grid_sample",
+            "expected padding_mode to be 'zeros', 'border', or 'reflection', but got: "
+            f"{padding_mode!r}",
+        )
     corners = _corners("grid_sample", align_corners)
-    sizes = tuple(input.shape[2:])
-    spatial = len(sizes)
-    dtype = input.dtype
-    working = rushlight.promote_types(dtype, rushlight.float32)
-    input, grid = input.to(working), grid.to(working)
-    # Coordinate 0 belongs to the last dimension.
-    places = [
-        _unnormalized(grid[..., spatial - 1 - dim], sizes[dim], corners) for dim in range(spatial)
-    ]
-    if mode == "bicubic":
-        # Every tap is moved into the image by itself; the weights stay those of the place.
-        taps: list[list[Tap]] = [
-            [(_into_image(at, n, padding_mode, corners), weight) for at, weight in _cubic_taps(x)]
-            for x, n in zip(places, sizes)
-        ]
-    else:
-        places = [_into_image(x, n, padding_mode, corners) for x, n in zip(places, sizes)]
-        if mode == "nearest":
-            taps = [[(x.round(), None)] for x in places]
-        else:
-            taps = [_linear_taps(x) for x in places]
-    return _gathered(input, taps, tuple(grid.shape[1:-1])).to(dtype)
-
-
-def _gathered(input: Tensor, taps: list[list[Tap]], out: tuple[int, ...]) -> Tensor:
-    """The weighted sum over all combinations of taps, one from each dimension."""
-    batch, channels = input.shape[:2]
-    sizes = tuple(input.shape[2:])
-    flat = input.flatten(2)
-    total: Tensor | None = None
-    for corner in itertools.product(*taps):
-        place: Tensor | None = None
-        weight: Tensor | None = None
-        inside: Tensor | None = None
-        for (at, share), size in zip(corner, sizes):
-            within = (at >= 0) & (at <= size - 1)
-            inside = within if inside is None else inside & within
-            row = at.detach().clamp(0, size - 1).to(rushlight.int64)
-            place = row if place is None else place * size + row
-            if share is not None:
-                weight = share if weight is None else weight * share
-        assert place is not None and inside is not None
-        index = place.reshape(batch, 1, -1).expand(batch, channels, math.prod(out))
-        # What lies outside counts as zero, whatever the clamped index found.
-        known = inside.reshape(batch, 1, -1)
-        term = flat.gather(2, index)
-        term = rushlight.where(known, term, rushlight.zeros_like(term))
-        if weight is not None:
-            term = term * weight.reshape(batch, 1, -1)
-        total = term if total is None else total + term
-    assert total is not None
-    return total.reshape((batch, channels, *out))
-
-
-def _unnormalized(x: Tensor, size: int, align_corners: bool) -> Tensor:
-    return (x + 1) / 2 * (size - 1) if align_corners else ((x + 1) * size - 1) / 2
-
-
-def _into_image(x: Tensor, size: int, padding_mode: str, align_corners: bool) -> Tensor:
-    """Moves places outside as the padding mode says; zeros leave them outside."""
-    if padding_mode == "zeros":
-        return x
-    if padding_mode == "reflection":
-        low, high = (0.0, size - 1.0) if align_corners else (-0.5, size - 0.5)
-        x = _reflected(x, low, high)
-    return x.clamp(0, size - 1)
-
-
-def _reflected(x: Tensor, low: float, high: float) -> Tensor:
-    span = high - low
-    if span == 0:
-        return x * 0
-    distance = (x - low).abs()
-    flips = (distance / span).floor().detach()
-    beyond = distance - flips * span
-    return rushlight.where(flips % 2 == 0, beyond + low, span - beyond + low)
-
-
-def _linear_taps(x: Tensor) -> list[Tap]:
-    low = x.floor().detach()
-    return [(low, low + 1 - x), (low + 1, x - low)]
-
-
-def _cubic_taps(x: Tensor) -> list[Tap]:
-    low = x.floor().detach()
-    return [(low + k, cubic_weight((x - low - k).abs())) for k in (-1, 0, 1, 2)]
+    return rushlight.grid_sampler(
+        input, grid, _MODES.index(mode), _PADDING_MODES.index(padding_mode), corners
+    )
 
 
 def _corners(who: str, align_corners: bool | None) -> bool:
@@ -208,45 +134,3 @@ def _corners(who: str, align_corners: bool | None) -> bool:
         )
         return False
     return align_corners
-
-
-def _check_grid(input: Tensor, grid: Tensor, mode: str, padding_mode: str) -> None:
-    who = "grid_sample"
-    given = f"input of shape {shape_of(input)}, grid of shape {shape_of(grid)}"
-    if mode not in ("bilinear", "nearest", "bicubic"):
-        raise error(
-            ValueError,
-            who,
-            f"expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: {mode!r}",
-        )
-    if padding_mode not in ("zeros", "border", "reflection"):
-        raise error(
-            ValueError,
-            who,
-            "expected padding_mode to be 'zeros', 'border', or 'reflection', but got: "
-            f"{padding_mode!r}",
-        )
-    if input.dtype != grid.dtype:
-        raise error(
-            RuntimeError,
-            who,
-            "expected input and grid to have same dtype",
-            given=f"input of dtype {input.dtype}, grid of dtype {grid.dtype}",
-        )
-    if (
-        input.ndim not in (4, 5)
-        or grid.ndim != input.ndim
-        or grid.shape[0] != input.shape[0]
-        or grid.shape[-1] != input.ndim - 2
-        or 0 in input.shape[2:]
-    ):
-        raise error(
-            RuntimeError,
-            who,
-            "input and grid do not fit each other",
-            given=given,
-            expected="input (N, C, H, W) with grid (N, H_out, W_out, 2), or input "
-            "(N, C, D, H, W) with grid (N, D_out, H_out, W_out, 3), nothing empty but N and C",
-        )
-    if mode == "bicubic" and input.ndim == 5:
-        raise error(RuntimeError, who, "bicubic interpolation only supports 4D input", given=given)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import rushlight
 from rushlight import Tensor
 from rushlight._errors import error
+from rushlight.ops import cubic_weight
 
 from ._arguments import shape_of
 from .adaptive_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
@@ -197,15 +198,6 @@ def _cubic_taps(axis: _Axis, like: Tensor) -> Taps:
         ((first + k).clamp(0, axis.size - 1), cubic_weight((share - k).abs(), _KEYS_PLAIN))
         for k in (-1, 0, 1, 2)
     ]
-
-
-def cubic_weight(distance: Tensor, a: float = _KEYS_PLAIN) -> Tensor:
-    """Keys' cubic kernel at distances from 0 to 2; zero beyond."""
-    near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
-    far = ((distance - 5) * distance + 8) * distance * a - 4 * a
-    return rushlight.where(
-        distance <= 1, near, rushlight.where(distance < 2, far, rushlight.zeros_like(far))
-    )
 
 
 def _antialias_matrix(axis: _Axis, cubic: bool, like: Tensor) -> Tensor:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rushlight import Tensor
 from rushlight._errors import error, note_module
-from rushlight.utils.hooks import add_hook
+from rushlight.utils.hooks import RemovableHandle, add_hook
 
 from . import _global_hooks
 from ._backward_hooks import BackwardHooks
-from ._global_hooks import Hook, RemovableHandle, active
+from ._global_hooks import Hook, active
 from ._members import ModuleMembers, kind_of
 
 if TYPE_CHECKING:

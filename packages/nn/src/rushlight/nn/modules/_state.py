@@ -15,11 +15,11 @@ from typing import Any, cast
 import rushlight
 from rushlight import Tensor
 from rushlight._errors import error
-from rushlight.utils.hooks import add_hook
+from rushlight.utils.hooks import RemovableHandle, add_hook
 
 from ..parameter import Parameter, UninitializedTensorMixin, is_lazy
 from ._calls import ModuleCalls
-from ._global_hooks import Hook, RemovableHandle
+from ._global_hooks import Hook
 from ._members import kind_of
 
 EXTRA_STATE_KEY = "_extra_state"
@@ -29,9 +29,7 @@ EXTRA_STATE_KEY = "_extra_state"
 _pending: ContextVar[list[Callable[[], None]] | None] = ContextVar("_pending", default=None)
 
 
-class _IncompatibleKeys(
-    namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])  # noqa: PYI024
-):
+class _IncompatibleKeys(namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
     """What a state lacked, and what it had too much."""
 
     __slots__ = ()

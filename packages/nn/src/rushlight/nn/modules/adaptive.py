@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import rushlight
 from rushlight import Tensor
@@ -95,9 +95,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     def reset_parameters(self) -> None:
         """Draws all parameters anew."""
         self.head.reset_parameters()
-        cluster: Any
         for cluster in self.tail:
-            for layer in cluster:
+            for layer in cast(Sequential, cluster):
                 layer.reset_parameters()
 
     def forward(self, input_: Tensor, target_: Tensor) -> _ASMoutput:

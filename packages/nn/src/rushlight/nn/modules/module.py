@@ -7,16 +7,14 @@ The rest of it stands in base classes, a story each: `_members` (what a module o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import rushlight
 from rushlight import Tensor
 from rushlight._errors import error
+from rushlight.utils.hooks import RemovableHandle as RemovableHandle
 
 from ..parameter import Parameter, is_lazy
-from ._global_hooks import (
-    RemovableHandle as RemovableHandle,
-)
 from ._global_hooks import (
     register_module_buffer_registration_hook as register_module_buffer_registration_hook,
 )

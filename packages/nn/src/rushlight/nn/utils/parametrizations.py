@@ -177,8 +177,8 @@ class _Orthogonal(Module):
         if wide:
             x, n, k = x.mT, k, n
         if self.kind == "householder":
-            q, r = rushlight.linalg.qr(x)
-            q = q * rushlight.diagonal(r, dim1=-2, dim2=-1).sign().unsqueeze(-2)
+            basis, r = rushlight.linalg.qr(x)
+            q: Tensor = basis * rushlight.diagonal(r, dim1=-2, dim2=-1).sign().unsqueeze(-2)
         else:
             q = self._map(x, n, k)
         if self._buffers.get("base") is not None:
@@ -205,8 +205,8 @@ class _Orthogonal(Module):
 def _orthonormal(value: Tensor) -> Tensor:
     """The value with its columns (or rows) made orthonormal, by QR."""
     wide = value.shape[-2] < value.shape[-1]
-    q, r = rushlight.linalg.qr(value.mT if wide else value)
-    q = q * rushlight.diagonal(r, dim1=-2, dim2=-1).sign().unsqueeze(-2)
+    basis, r = rushlight.linalg.qr(value.mT if wide else value)
+    q: Tensor = basis * rushlight.diagonal(r, dim1=-2, dim2=-1).sign().unsqueeze(-2)
     return q.mT if wide else q
 
 

@@ -61,13 +61,8 @@ class ReduceLROnPlateau(LRScheduler):
             raise error(ValueError, who, "Factor should be < 1.0.", given=f"factor={factor}")
         check_optimizer(who, optimizer)
         count = len(optimizer.param_groups)
-        per_group = isinstance(min_lr, (list, tuple))
-        if per_group and len(min_lr) != count:  # type: ignore[arg-type]
-            raise error(
-                ValueError,
-                who,
-                f"expected {count} min_lrs, got {len(min_lr)}",  # type: ignore[arg-type]
-            )
+        if isinstance(min_lr, (list, tuple)) and len(min_lr) != count:
+            raise error(ValueError, who, f"expected {count} min_lrs, got {len(min_lr)}")
         if mode not in ("min", "max"):
             raise error(ValueError, who, f"mode {mode} is unknown!", expected='"min" or "max"')
         if threshold_mode not in ("rel", "abs"):
@@ -79,8 +74,8 @@ class ReduceLROnPlateau(LRScheduler):
             )
         self.factor = factor
         self.optimizer = optimizer
-        self.default_min_lr = None if per_group else min_lr
-        self.min_lrs = list(min_lr) if per_group else [min_lr] * count  # type: ignore[arg-type]
+        self.default_min_lr = None if isinstance(min_lr, (list, tuple)) else min_lr
+        self.min_lrs = list(min_lr) if isinstance(min_lr, (list, tuple)) else [min_lr] * count
         self.patience = patience
         self.cooldown = cooldown
         self.eps = eps
@@ -139,7 +134,7 @@ class ReduceLROnPlateau(LRScheduler):
             self.min_lrs = [self.default_min_lr] * len(groups)
         for group, smallest in zip(groups, self.min_lrs, strict=True):
             old = float(group["lr"])
-            new: float = max(old * self.factor, smallest)
+            new = max(old * self.factor, smallest)
             if old - new > self.eps:
                 set_option(group, "lr", new)
 

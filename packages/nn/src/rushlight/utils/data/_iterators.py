@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import rushlight
-from rushlight import Tensor
 from rushlight._errors import error
 from rushlight.utils.data._fetch import Fetcher
 from rushlight.utils.data.sampler import new_seed
@@ -103,8 +102,6 @@ def _can_pin() -> bool:
 
 def pinned(data: Any) -> Any:
     """A batch whose tensors lie in pinned memory; whatever else is in it stays."""
-    if isinstance(data, Tensor):
-        return data.pin_memory()
     if isinstance(data, (str, bytes)):
         return data
     if hasattr(data, "pin_memory"):
