@@ -1,6 +1,6 @@
 """What one call costs beside the arithmetic: tensors of four elements, compared with torch.
 
-$ python benchmarks/overhead.py [--rounds 15] [--json FILE]
+Run it as `python benchmarks/overhead.py [--rounds 15] [--json FILE]`.
 """
 
 from __future__ import annotations

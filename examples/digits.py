@@ -7,6 +7,7 @@ which a fresh process then loads to reach the same accuracy.
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -104,7 +105,9 @@ def train(
     history: dict[str, list[float]] = {"loss": [], "validation_accuracy": []}
     for epoch in range(1, epochs + 1):
         model.train()
-        progress = tqdm(loader, desc=f"epoch {epoch}/{epochs}", unit="batch")
+        # Bars only where someone watches; what stays is one line per epoch.
+        title = f"epoch {epoch:2d}/{epochs}"
+        progress = tqdm(loader, desc=title, unit="batch", leave=False, disable=None)
         for images, labels in progress:
             loss = loss_function(model(images.to(device)), labels.to(device))
             optimizer.zero_grad()
@@ -112,21 +115,34 @@ def train(
             optimizer.step()
             schedule.step()
             history["loss"].append(loss.item())
-            progress.set_postfix(loss=f"{loss.item():.3f}")
-        history["validation_accuracy"].append(accuracy(model, data["validation"], device))
-        tqdm.write(f"epoch {epoch:2d}: validation {history['validation_accuracy'][-1]:.1%}")
+            progress.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+        score = accuracy(model, data["validation"], device)
+        history["validation_accuracy"].append(score)
+        recent = float(np.mean(history["loss"][-len(loader) :]))
+        tqdm.write(f"{title}: loss {recent:.3f}, validation accuracy {score:.1%}")
     return history
 
 
 def draw_learning_curve(history: dict[str, list[float]], file: Path) -> None:
-    losses, scores = history["loss"], history["validation_accuracy"]
-    figure, left = plt.subplots(figsize=(7, 4), layout="constrained")
-    epochs = np.arange(1, len(losses) + 1) / (len(losses) / len(scores))
-    left.semilogy(epochs, losses, color="tab:blue", linewidth=0.8)
-    left.set(xlabel="epoch", ylabel="training loss (blue)", title="Learning curve")
-    right = left.twinx()
-    right.plot(range(1, len(scores) + 1), scores, color="tab:orange", marker="o", markersize=3)
-    right.set(ylabel="validation accuracy (orange)")
+    """Draws the loss of every batch and its mean per epoch, below it the validation accuracy."""
+    losses, scores = np.array(history["loss"]), 100 * np.array(history["validation_accuracy"])
+    epochs = np.arange(1, len(scores) + 1)
+    figure, (top, bottom) = plt.subplots(2, sharex=True, figsize=(7, 6), layout="constrained")
+    batches = np.arange(1, len(losses) + 1) / (len(losses) / len(scores))
+    top.plot(batches, losses, color="tab:blue", linewidth=0.6, alpha=0.5, label="each batch")
+    means = losses.reshape(len(scores), -1).mean(axis=1)
+    top.plot(epochs - 0.5, means, color="tab:blue", marker="o", markersize=4, label="epoch's mean")
+    top.set(ylabel="training loss", ylim=(0, None), title="Learning to read digits")
+    top.legend()
+    bottom.plot(epochs, scores, color="tab:orange", marker="o", markersize=4)
+    bottom.annotate(
+        f"{scores[-1]:.1f} %", (epochs[-1], scores[-1]), (0, -16), textcoords="offset points",
+        ha="center",
+    )  # fmt: skip
+    bottom.set(xlabel="epoch", ylabel="validation accuracy (%)", xlim=(0, len(scores) + 0.5))
+    bottom.xaxis.get_major_locator().set_params(integer=True)
+    for axes in (top, bottom):
+        axes.grid(alpha=0.3)
     figure.savefig(file, dpi=120)
     plt.close(figure)
 
@@ -143,17 +159,21 @@ def draw_mistakes(predicted: np.ndarray, data: tuple[rl.Tensor, rl.Tensor], file
     axes.imshow(matrix, cmap="Blues")
     for (row, column), count in np.ndenumerate(matrix):
         if count:
-            shade = "white" if count > matrix.max() / 2 else "black"
-            axes.text(column, row, str(count), ha="center", va="center", color=shade)
-    axes.set(xlabel="read as", ylabel="is", xticks=range(10), yticks=range(10), title="Test digits")
+            # On the diagonal white upon dark; a mistake is pale, and should catch the eye.
+            color = "white" if row == column else "tab:red"
+            axes.text(column, row, str(count), ha="center", va="center", color=color)
+    right_ones = f"{len(labels) - len(wrong)} of {len(labels)} test digits read correctly"
+    axes.set(xticks=range(10), yticks=range(10), title=right_ones)
+    axes.set(xlabel="what the network read", ylabel="what was written")
 
-    right.suptitle(f"{len(wrong)} of {len(labels)} misread")
-    panels = right.subplots(4, 4).ravel()
+    right.suptitle("All that it misread" if 0 < len(wrong) <= 16 else f"{len(wrong)} misread")
+    side = min(4, max(2, math.ceil(math.sqrt(len(wrong)))))
+    panels = right.subplots(side, side).ravel()
     for panel in panels:
         panel.axis("off")
     for panel, index in zip(panels, wrong, strict=False):
-        panel.imshow(images[index], cmap="gray_r")
-        panel.set_title(f"{labels[index]} read as {predicted[index]}", fontsize=8)
+        panel.imshow(images[index], cmap="gray_r", vmin=0, vmax=1)
+        panel.set_title(f"{labels[index]}, read as {predicted[index]}", fontsize=14 - side)
     figure.savefig(file, dpi=120)
     plt.close(figure)
 

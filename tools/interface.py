@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent / "packages/core/src/rushlight"
 BUILTINS = ("bool", "int", "float", "complex", "bytes", "type", "object", "str", "tuple", "list")
 KNOWN = {
     "Any", "Tensor", "DType", "Size", "Device", "Sequence", "Callable", "None", "Generator",
-    "RemovableHandle", "Storage", "layout", "memory_format", "Iterable", "Iterator", "Literal", "SupportsIndex",
+    "RemovableHandle", "Storage", "layout", "memory_format", "Iterable", "Iterator", "Literal",
+    "SupportsIndex",
     *BUILTINS, *(f"_{name}" for name in BUILTINS),
 }  # fmt: skip
 #: Namespaces besides `rushlight` itself, by the file that has their functions.
@@ -107,7 +108,9 @@ def signature(function: Any, *, method: bool = False) -> str:
     parts = []
     star = only_by_place = False
     names = getattr(inspect.unwrap(function), "__globals__", {})
+    writes = method or function.__name__.endswith("_")
     adds_out = getattr(function, "accepts_out", False) and "out" not in found.parameters
+    adds_out = adds_out and not writes
     for place, parameter in enumerate(found.parameters.values()):
         name, kind = parameter.name, parameter.kind
         if place == 0 and method:

@@ -20,7 +20,7 @@ def printed() -> Iterator[Any]:
         yield pytest.param(expression, options, text, id=call)
 
 
-@pytest.mark.parametrize(("expression", "options", "text"), printed())
+@pytest.mark.parametrize(("expression", "options", "text"), list(printed()))
 def test_text_is_that_of_torch(expression: str, options: str, text: str) -> None:
     with printoptions(**eval(f"dict({options})")):
         assert repr(eval(expression, {"rl": rl})) == text

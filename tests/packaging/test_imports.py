@@ -17,15 +17,15 @@ LAYERS = {
     0: "_dtypes _errors _schema _config _modes _device _size _layout _philox _hooks _trees _limits",
     1: "backend",
     2: "_storage _node _tensor",
-    3: "_operator _saving _dispatch _entries _views _writes _failures _generator",
+    3: "_operator _saving _dispatch _entries _views _writes _failures _detour _generator",
     4: "_autograd _interpreters _autocast",
     5: "_ops",
     6: "linalg fft special ops signal masked autograd func random serialization _checkpoint utils",
-    7: "compile export profiler",
+    7: "compile export profiler _preflight",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}
 TOP = 8  # `rushlight` itself, which gathers all of them
-MAY_USE_ANYTHING = {"__init__", "testing"}
+MAY_USE_ANYTHING = {"__init__", "__main__", "testing"}
 LEAVES = {
     "_dtypes",
     "_errors",

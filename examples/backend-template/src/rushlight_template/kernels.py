@@ -5,12 +5,11 @@ and shapes that broadcast; dims are not negative. The result is a new array, nev
 view of one, and has the operands' dtype (bool for comparisons, int64 for positions).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as xp  # put your module here
 
-from rushlight import dtype as DType
 from rushlight.backend.arrays import array_kernels
 
 Array = Any  # an array of your module
@@ -24,7 +23,6 @@ RENAMED = {
     "gt": "greater", "ge": "greater_equal",
 }  # fmt: skip
 BITWISE = {"bitwise_and": "bitwise_and", "bitwise_or": "bitwise_or", "bitwise_not": "invert"}
-REDUCTIONS = {"amax": "max", "amin": "min", "any": "any", "all": "all"}
 
 # Written in the core, once for all modules like NumPy: what takes several functions, or more care
 # than it seems (the sign of NaN, whole numbers divided by zero, equal random numbers anywhere).
@@ -33,109 +31,58 @@ BORROWED = """sign pow floor_divide remainder erf flip constant_pad index_select
     scatter random_uniform random_normal random_bernoulli random_integers""".split()
 
 
-def reduction(function: Kernel) -> Kernel:
-    """The kernel of a reduction; `dim` is a tuple."""
+# One expression each. The dim of a reduction is a tuple, other dims are whole numbers.
+WRITTEN: dict[str, Kernel] = {
+    "full": lambda *, shape, value, dtype: xp.full(shape, value, dtype.numpy),
+    "arange": lambda *, start, step, length, dtype: (start + step * xp.arange(length)).astype(
+        dtype.numpy
+    ),
+    "clone": lambda x: xp.array(x, order="C"),
+    "cast": lambda x, *, dtype: x.astype(dtype.numpy),
+    "cat": lambda *arrays, dim: xp.concatenate(arrays, axis=dim),
+    "sigmoid": lambda x: 1 / (1 + xp.exp(-x)),
+    "rsqrt": lambda x: 1 / xp.sqrt(x),
+    "sum": lambda x, *, dim, keepdim: xp.sum(x, axis=dim, dtype=x.dtype, keepdims=keepdim),
+    "prod": lambda x, *, dim, keepdim: xp.prod(x, axis=dim, dtype=x.dtype, keepdims=keepdim),
+    "amax": lambda x, *, dim, keepdim: xp.max(x, axis=dim, keepdims=keepdim),
+    "amin": lambda x, *, dim, keepdim: xp.min(x, axis=dim, keepdims=keepdim),
+    "any": lambda x, *, dim, keepdim: xp.any(x, axis=dim, keepdims=keepdim),
+    "all": lambda x, *, dim, keepdim: xp.all(x, axis=dim, keepdims=keepdim),
+    "argmax": lambda x, *, dim, keepdim: xp.argmax(x, axis=axis(x, dim), keepdims=keepdim),
+    "masked_fill": lambda x, mask, value: xp.where(mask, value, x),
+    "mm": xp.matmul,
+    "bmm": xp.matmul,
+}
 
-    def kernel(x: Array, *, dim: Sequence[int], keepdim: bool) -> Array:
-        return function(x, axis=tuple(dim), keepdims=keepdim)
 
-    return kernel
+def axis(x: Array, dim: int | None) -> int | None:
+    """A dim as NumPy knows it: tensors of no dimension have dim 0 here."""
+    return dim if x.ndim else None
+
+
+def gather(x: Array, index: Array, *, dim: int) -> Array:
+    """Elements at places along a dimension; `index` may be smaller than `x` in the others."""
+    x, places = x.reshape(x.shape or (1,)), index.reshape(index.shape or (1,))
+    if index.size and not (index.min() >= 0 and index.max() < x.shape[dim]):
+        # Say it before the device reads what is not there.
+        raise RuntimeError(f"index out of bounds for dimension {dim} with size {x.shape[dim]}")
+    within = tuple(slice(None if d == dim else n) for d, n in enumerate(places.shape))
+    return xp.take_along_axis(x[within], places, axis=dim).reshape(index.shape)
+
+
+def softmax(x: Array, *, dim: int) -> Array:
+    """Rushlight can compose this one; a kernel makes it faster. Its derivative stays as it is."""
+    e = xp.exp(x - xp.max(x, axis=axis(x, dim), keepdims=True, initial=-xp.inf))  # x may be empty
+    return e / xp.sum(e, axis=axis(x, dim), keepdims=True)
 
 
 KERNELS: dict[str, Kernel | dict[str, Kernel]] = {
     **{name: array_kernels(xp)[name] for name in BORROWED},
     **{name: getattr(xp, name) for name in SAME_NAME},
     **{name: getattr(xp, theirs) for name, theirs in RENAMED.items()},
-    **{name: reduction(getattr(xp, theirs)) for name, theirs in REDUCTIONS.items()},
     # A dict has kernels by class of dtype: bool, integer, floating, reduced (16 bits), complex.
     **{name: dict.fromkeys(("bool", "integer"), getattr(xp, f)) for name, f in BITWISE.items()},
+    **WRITTEN,
+    "gather": gather,
+    "softmax": softmax,
 }
-
-
-def kernel(name: str) -> Callable[[Kernel], Kernel]:
-    """Puts a function into the table."""
-
-    def add(function: Kernel) -> Kernel:
-        KERNELS[name] = function
-        return function
-
-    return add
-
-
-@kernel("full")
-def full(*, shape: Sequence[int], value: Any, dtype: DType) -> Array:
-    return xp.full(shape, value, dtype.numpy)
-
-
-@kernel("arange")
-def arange(*, start: Any, step: Any, length: int, dtype: DType) -> Array:
-    return (start + step * xp.arange(length)).astype(dtype.numpy)
-
-
-@kernel("clone")
-def clone(x: Array) -> Array:
-    return xp.array(x, order="C")
-
-
-@kernel("cast")
-def cast(x: Array, *, dtype: DType) -> Array:
-    return x.astype(dtype.numpy)
-
-
-@kernel("cat")
-def cat(*arrays: Array, dim: int) -> Array:
-    return xp.concatenate(arrays, axis=dim)
-
-
-@kernel("sigmoid")
-def sigmoid(x: Array) -> Array:
-    return 1 / (1 + xp.exp(-x))
-
-
-@kernel("rsqrt")
-def rsqrt(x: Array) -> Array:
-    return 1 / xp.sqrt(x)
-
-
-@kernel("sum")
-def sum_(x: Array, *, dim: Sequence[int], keepdim: bool) -> Array:
-    return xp.sum(x, axis=tuple(dim), keepdims=keepdim, dtype=x.dtype)
-
-
-@kernel("prod")
-def prod(x: Array, *, dim: Sequence[int], keepdim: bool) -> Array:
-    return xp.prod(x, axis=tuple(dim), keepdims=keepdim, dtype=x.dtype)
-
-
-@kernel("argmax")
-def argmax(x: Array, *, dim: int | None, keepdim: bool) -> Array:
-    return xp.argmax(x, axis=dim if x.ndim else None, keepdims=keepdim)
-
-
-@kernel("mm")
-@kernel("bmm")
-def matmul(x: Array, y: Array) -> Array:
-    return xp.matmul(x, y)
-
-
-@kernel("gather")
-def gather(x: Array, index: Array, *, dim: int) -> Array:
-    x, places = x.reshape(x.shape or (1,)), index.reshape(index.shape or (1,))
-    if index.size and not (index.min() >= 0 and index.max() < x.shape[dim]):
-        # An index out of range is the user's: say it before the device reads what is not there.
-        raise RuntimeError(f"index out of bounds for dimension {dim} with size {x.shape[dim]}")
-    within = tuple(slice(None if d == dim else n) for d, n in enumerate(places.shape))
-    return xp.take_along_axis(x[within], places, axis=dim).reshape(index.shape)
-
-
-@kernel("masked_fill")
-def masked_fill(x: Array, mask: Array, value: Array) -> Array:
-    return xp.where(mask, value, x)
-
-
-# Rushlight can compose this one itself. A kernel makes it faster; its derivative stays as it is.
-@kernel("softmax")
-def softmax(x: Array, *, dim: int) -> Array:
-    axis = dim if x.ndim else None
-    out = xp.exp(x - xp.max(x, axis=axis, keepdims=True, initial=-xp.inf))  # x may be empty
-    return out / xp.sum(out, axis=axis, keepdims=True)

@@ -84,6 +84,7 @@ from ._limits import finfo as finfo
 from ._limits import iinfo as iinfo
 from ._operator import result_type as result_type
 from ._ops import install as _install
+from ._preflight import preflight as preflight
 from ._size import Size as Size
 from ._tensor.printing import get_printoptions as get_printoptions
 from ._tensor.printing import set_printoptions as set_printoptions

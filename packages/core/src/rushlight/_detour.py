@@ -74,7 +74,7 @@ def _computed(
         return from_host(array, target, copy=target is not HOST)
 
     operands = tuple(carried(x, HOST) for x in inputs)
-    local = {name: HOST if value == away else value for name, value in attributes.items()}
+    local = {n: HOST if isinstance(value, device) else value for n, value in attributes.items()}
     results = execute_kernel(op, operands, local, there)
     if isinstance(results, tuple):
         return tuple(carried(out, away) for out in results), moved

@@ -339,7 +339,7 @@ def _parameters(rule: Callable[..., Any]) -> list[str]:
 
 
 class FormulaRule(VjpRule):
-    """One formula per input; only the formulas of the wanted inputs run, and keep what they name."""
+    """One formula per input; only those of the wanted inputs run, and keep what they name."""
 
     def __init__(self, op: Operator, formulas: dict[str, Callable[..., Any]]) -> None:
         self.names_of = {name: _parameters(formula) for name, formula in formulas.items()}

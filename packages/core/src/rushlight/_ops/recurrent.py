@@ -1,4 +1,4 @@
-"""Pointwise parts of recurrent cells: everything of a step but its matrix products."""
+"""Recurrent layers: the steps of a sequence, and all of a step but its matrix products."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ gru_backward_op = operator(
     "gru_pointwise_backward(Tensor g, Tensor gh, Tensor h, Tensor active) -> "
     "(Tensor, Tensor, Tensor)"
 )
+steps_op = operator("recurrent_steps(Tensor x, *, int[] sizes) -> Tensor[]")
 
 
 def _cut(x: Tensor, count: int) -> list[Tensor]:
@@ -128,5 +129,29 @@ def _(g: Any, *, gh: Tensor, h: Tensor, out1: Tensor) -> Any:
     return dgi, dgh, dh
 
 
-for _op in (lstm_op, gru_op):
+# -- steps -----------------------------------------------------------------------------------
+
+
+@steps_op.meta
+def _(x: Tensor, *, sizes: tuple[int, ...]) -> tuple[Spec, ...]:
+    return tuple(Spec((size, *x.shape[1:]), x.dtype) for size in sizes)
+
+
+@steps_op.decomposition
+def _(x: Tensor, *, sizes: tuple[int, ...]) -> tuple[Tensor, ...]:
+    return tuple(part.clone() for part in x.split(sizes))
+
+
+@steps_op.vjp
+def _(g: Any, *, x: Tensor, sizes: tuple[int, ...]) -> Any:
+    # Gradients of views would be padded to the whole sequence, each, and summed: work that grows
+    # with the square of its length.
+    parts = [
+        x.new_zeros((size, *x.shape[1:])) if part is None else part
+        for part, size in zip(g, sizes, strict=True)
+    ]
+    return (operators["cat"](*parts, dim=0),)
+
+
+for _op in (lstm_op, gru_op, steps_op):
     export(_op.name, _op, "ops")

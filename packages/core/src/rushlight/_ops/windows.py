@@ -11,6 +11,8 @@ References:
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -54,19 +56,48 @@ def _kaiser(places: Host, beta: float) -> Host:
     return np.i0(beta * np.sqrt(inside)) / np.i0(beta)
 
 
+# -- from a formula to a function ---------------------------------------------------------------
+
+
+def _public_window(
+    formula: Callable[..., Host], finish: Callable[..., Tensor], namespace: str
+) -> Callable[..., Tensor]:
+    """Makes a public function of one that computes a window's values on the host.
+
+    Its first argument is the number of points. The function takes the arguments of the formula and
+    the keywords of `finish(name, length, values, *, ...)`, which checks them and makes the tensor.
+    """
+    own = inspect.signature(formula)
+    length = next(iter(own.parameters))
+    options = [p for p in inspect.signature(finish).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    names = [option.name for option in options]
+
+    @functools.wraps(formula)
+    def window(*arguments: Any, **keywords: Any) -> Tensor:
+        chosen = {name: keywords.pop(name) for name in names if name in keywords}
+        values = formula(*arguments, **keywords)
+        points = arguments[0] if arguments else keywords[length]
+        return finish(formula.__name__, points, values, **chosen)
+
+    window.__signature__ = own.replace(  # type: ignore[attr-defined]
+        parameters=[*own.parameters.values(), *options], return_annotation="Tensor"
+    )
+    return public(namespace=namespace, methods=False)(window)
+
+
 # -- signal.windows -----------------------------------------------------------------------------
 
 
-def _made(
+def _finished(
     who: str,
     M: int,
-    formula: Callable[[], Host],
-    dtype: DType | None,
-    layout: Any,
-    device: Any,
-    requires_grad: bool,
+    values: Host,
+    *,
+    dtype: DType | None = None,
+    layout: Any = strided,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """Checks what all windows have in common and makes the tensor."""
     wanted = dtype or settings.default_dtype
     if M < 0:
         raise error(ValueError, who, f"requires non-negative window length, got M={M}")
@@ -77,30 +108,25 @@ def _made(
             ValueError, who, f"expects float32 or float64 dtypes, got: {wanted}",
             fix="convert the window afterwards",
         )  # fmt: skip
-    values = np.ones(M) if M == 1 else formula()
-    return _on_device(values, wanted, device, requires_grad)
+    return _on_device(M, values, wanted, device, requires_grad)
 
 
-def _on_device(values: Host, dtype: DType, device: Any, requires_grad: bool) -> Tensor:
+def _on_device(length: int, values: Host, dtype: DType, device: Any, requires_grad: bool) -> Tensor:
+    if length == 1:
+        values = np.ones(1)  # whatever the formula says
     return tensor(values, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def _window(function: Any) -> Any:
-    return public(namespace="signal.windows", methods=False)(function)
+def _window(formula: Callable[..., Host]) -> Callable[..., Tensor]:
+    return _public_window(formula, _finished, "signal.windows")
+
+
+def _middle(M: int, sym: bool) -> float:
+    return (M if not sym and M > 1 else M - 1) / 2
 
 
 @_window
-def exponential(
-    M: int,
-    *,
-    center: float | None = None,
-    tau: float = 1.0,
-    sym: bool = True,
-    dtype: DType | None = None,
-    layout: Any = strided,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+def exponential(M: int, *, center: float | None = None, tau: float = 1.0, sym: bool = True) -> Host:
     """exp(-|n - center| / tau).
 
     Args:
@@ -117,100 +143,43 @@ def exponential(
         raise error(ValueError, "exponential", f"Tau must be positive, got: {tau} instead.")
     if sym and center is not None:
         raise error(ValueError, "exponential", "Center must be None for symmetric windows")
-    middle = (M if not sym and M > 1 else M - 1) / 2 if center is None else center
-    return _made(
-        "exponential", M, lambda: np.exp(-np.abs(np.arange(M) - middle) / tau),
-        dtype, layout, device, requires_grad,
-    )  # fmt: skip
+    peak = _middle(M, sym) if center is None else center
+    return np.exp(-np.abs(np.arange(M) - peak) / tau)
 
 
 @_window
-def cosine(
-    M: int,
-    *,
-    sym: bool = True,
-    dtype: DType | None = None,
-    layout: Any = strided,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+def cosine(M: int, *, sym: bool = True) -> Host:
     """Half a period of a sine."""
     steps = max(M if sym else M + 1, 1)
-    return _made(
-        "cosine", M, lambda: np.sin((np.arange(M) + 0.5) * (np.pi / steps)),
-        dtype, layout, device, requires_grad,
-    )  # fmt: skip
+    return np.sin((np.arange(M) + 0.5) * (np.pi / steps))
 
 
 @_window
-def gaussian(
-    M: int,
-    *,
-    std: float = 1.0,
-    sym: bool = True,
-    dtype: DType | None = None,
-    layout: Any = strided,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+def gaussian(M: int, *, std: float = 1.0, sym: bool = True) -> Host:
     """The normal density's shape with standard deviation `std`, in points."""
     if std <= 0:
         raise error(
             ValueError, "gaussian", f"Standard deviation must be positive, got: {std} instead."
         )
-    middle = (M if not sym and M > 1 else M - 1) / 2
-    return _made(
-        "gaussian", M, lambda: np.exp(-(((np.arange(M) - middle) / std) ** 2) / 2),
-        dtype, layout, device, requires_grad,
-    )  # fmt: skip
+    return np.exp(-(((np.arange(M) - _middle(M, sym)) / std) ** 2) / 2)
 
 
 @_window
-def kaiser(
-    M: int,
-    *,
-    beta: float = 12.0,
-    sym: bool = True,
-    dtype: DType | None = None,
-    layout: Any = strided,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+def kaiser(M: int, *, beta: float = 12.0, sym: bool = True) -> Host:
     """I0(beta sqrt(1 - x^2)) / I0(beta): near the most energy in the main lobe."""
     if beta < 0:
         raise error(ValueError, "kaiser", f"beta must be non-negative, got: {beta} instead.")
-    return _made(
-        "kaiser", M, lambda: _kaiser(_places(M, sym), beta), dtype, layout, device, requires_grad
-    )
+    return _kaiser(_places(M, sym), beta)
 
 
 @_window
-def bartlett(
-    M: int,
-    *,
-    sym: bool = True,
-    dtype: DType | None = None,
-    layout: Any = strided,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+def bartlett(M: int, *, sym: bool = True) -> Host:
     """A triangle that starts and ends at zero."""
-    return _made(
-        "bartlett", M, lambda: _triangle(_places(M, sym)), dtype, layout, device, requires_grad
-    )
+    return _triangle(_places(M, sym))
 
 
 @_window
-def general_cosine(
-    M: int,
-    *,
-    a: Sequence[float],
-    sym: bool = True,
-    dtype: DType | None = None,
-    layout: Any = strided,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+def general_cosine(M: int, *, a: Sequence[float], sym: bool = True) -> Host:
     """a0 - a1 cos(x) + a2 cos(2 x) - ... over one period.
 
     Args:
@@ -226,44 +195,18 @@ def general_cosine(
         raise error(TypeError, "general_cosine", "Coefficients must be a list/tuple")
     if not a:
         raise error(ValueError, "general_cosine", "Coefficients cannot be empty")
-    return _made(
-        "general_cosine", M, lambda: _cosines(_places(M, sym), a),
-        dtype, layout, device, requires_grad,
-    )  # fmt: skip
+    return _cosines(_places(M, sym), a)
 
 
 @_window
-def general_hamming(
-    M: int,
-    *,
-    alpha: float = 0.54,
-    sym: bool = True,
-    dtype: DType | None = None,
-    layout: Any = strided,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+def general_hamming(M: int, *, alpha: float = 0.54, sym: bool = True) -> Host:
     """alpha - (1 - alpha) cos(x) over one period."""
-    return general_cosine(  # type: ignore[no-any-return]
-        M, a=[alpha, 1 - alpha], sym=sym, dtype=dtype, layout=layout, device=device,
-        requires_grad=requires_grad,
-    )  # fmt: skip
+    return _cosines(_places(M, sym), (alpha, 1 - alpha))
 
 
-def _cosine_window(name: str, doc: str, coefficients: list[float]) -> None:
-    def window(
-        M: int,
-        *,
-        sym: bool = True,
-        dtype: DType | None = None,
-        layout: Any = strided,
-        device: Any = None,
-        requires_grad: bool = False,
-    ) -> Tensor:
-        return general_cosine(  # type: ignore[no-any-return]
-            M, a=coefficients, sym=sym, dtype=dtype, layout=layout, device=device,
-            requires_grad=requires_grad,
-        )  # fmt: skip
+def _cosine_window(name: str, doc: str, coefficients: Sequence[float]) -> None:
+    def window(M: int, *, sym: bool = True) -> Host:
+        return _cosines(_places(M, sym), coefficients)
 
     window.__name__ = window.__qualname__ = name
     window.__doc__ = doc
@@ -271,129 +214,74 @@ def _cosine_window(name: str, doc: str, coefficients: list[float]) -> None:
     _window(window)
 
 
-_cosine_window("hamming", "0.54 - 0.46 cos(x) over one period.", [0.54, 0.46])
-_cosine_window("hann", "(1 - cos(x)) / 2 over one period.", [0.5, 0.5])
-_cosine_window("blackman", "0.42 - 0.5 cos(x) + 0.08 cos(2 x).", [0.42, 0.5, 0.08])
-_cosine_window("nuttall", "Four terms, with side lobes of -98 dB.", list(_NUTTALL))
+_cosine_window("hamming", "0.54 - 0.46 cos(x) over one period.", (0.54, 0.46))
+_cosine_window("hann", "(1 - cos(x)) / 2 over one period.", (0.5, 0.5))
+_cosine_window("blackman", "0.42 - 0.5 cos(x) + 0.08 cos(2 x).", (0.42, 0.5, 0.08))
+_cosine_window("nuttall", "Four terms, with side lobes of -98 dB.", _NUTTALL)
 
 
 # -- the older functions ------------------------------------------------------------------------
 
 
-def _older(
+def _finished_older(
     who: str,
-    length: int,
-    periodic: bool,
-    formula: Callable[[Host], Host],
-    dtype: DType | None,
-    device: Any,
-    requires_grad: bool,
+    window_length: int,
+    values: Host,
+    *,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool = False,
+    requires_grad: bool = False,
 ) -> Tensor:
-    if length < 0:
+    if window_length < 0:
         raise error(
             RuntimeError,
             who,
-            f"requires non-negative window_length, got window_length={length}",
+            f"requires non-negative window_length, got window_length={window_length}",
         )
     wanted = dtype or settings.default_dtype
     if not wanted.is_floating_point:
         raise error(RuntimeError, who, f"expects floating point dtypes, got: {wanted}")
-    values = np.ones(length) if length == 1 else formula(_places(length, not periodic))
-    return _on_device(values, wanted, device, requires_grad)
+    return _on_device(window_length, values, wanted, device, requires_grad)
 
 
-@public(methods=False)
-def bartlett_window(
-    window_length: int,
-    periodic: bool = True,
-    *,
-    dtype: DType | None = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: bool = False,
-    requires_grad: bool = False,
-) -> Tensor:
+def _older_window(formula: Callable[..., Host]) -> Callable[..., Tensor]:
+    return _public_window(formula, _finished_older, "")
+
+
+@_older_window
+def bartlett_window(window_length: int, periodic: bool = True) -> Host:
     """A triangle that starts at zero; see `signal.windows.bartlett`."""
-    return _older(
-        "bartlett_window", window_length, periodic, _triangle, dtype, device, requires_grad
-    )
+    return _triangle(_places(window_length, not periodic))
 
 
-@public(methods=False)
-def blackman_window(
-    window_length: int,
-    periodic: bool = True,
-    *,
-    dtype: DType | None = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: bool = False,
-    requires_grad: bool = False,
-) -> Tensor:
+@_older_window
+def blackman_window(window_length: int, periodic: bool = True) -> Host:
     """0.42 - 0.5 cos(x) + 0.08 cos(2 x); see `signal.windows.blackman`."""
-    return _older(
-        "blackman_window", window_length, periodic, lambda x: _cosines(x, (0.42, 0.5, 0.08)),
-        dtype, device, requires_grad,
-    )  # fmt: skip
+    return _cosines(_places(window_length, not periodic), (0.42, 0.5, 0.08))
 
 
-@public(methods=False)
+@_older_window
 def hamming_window(
-    window_length: int,
-    periodic: bool = True,
-    alpha: float = 0.54,
-    beta: float = 0.46,
-    *,
-    dtype: DType | None = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: bool = False,
-    requires_grad: bool = False,
-) -> Tensor:
+    window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46
+) -> Host:
     """alpha - beta cos(x) over one period; see `signal.windows.hamming`."""
-    return _older(
-        "hamming_window", window_length, periodic, lambda x: _cosines(x, (alpha, beta)),
-        dtype, device, requires_grad,
-    )  # fmt: skip
+    return _cosines(_places(window_length, not periodic), (alpha, beta))
 
 
-@public(methods=False)
-def hann_window(
-    window_length: int,
-    periodic: bool = True,
-    *,
-    dtype: DType | None = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: bool = False,
-    requires_grad: bool = False,
-) -> Tensor:
+@_older_window
+def hann_window(window_length: int, periodic: bool = True) -> Host:
     """(1 - cos(x)) / 2 over one period; see `signal.windows.hann`.
 
     Example:
         >>> rushlight.hann_window(4)
         tensor([0.0000, 0.5000, 1.0000, 0.5000])
     """
-    return _older(
-        "hann_window", window_length, periodic, lambda x: _cosines(x, (0.5, 0.5)),
-        dtype, device, requires_grad,
-    )  # fmt: skip
+    return _cosines(_places(window_length, not periodic), (0.5, 0.5))
 
 
-@public(methods=False)
-def kaiser_window(
-    window_length: int,
-    periodic: bool = True,
-    beta: float = 12.0,
-    *,
-    dtype: DType | None = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: bool = False,
-    requires_grad: bool = False,
-) -> Tensor:
+@_older_window
+def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0) -> Host:
     """I0(beta sqrt(1 - x^2)) / I0(beta); see `signal.windows.kaiser`."""
-    return _older(
-        "kaiser_window", window_length, periodic, lambda x: _kaiser(x, beta),
-        dtype, device, requires_grad,
-    )  # fmt: skip
+    return _kaiser(_places(window_length, not periodic), beta)

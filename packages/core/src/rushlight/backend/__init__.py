@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from ._array_device import ArrayDevice as ArrayDevice
+from ._duties import OptionalDuties as OptionalDuties
+from ._duties import optional_duties as optional_duties
 from ._fallback import Ledger as Ledger
 from ._fallback import LedgerRow as LedgerRow
 from ._fallback import fallback as fallback
@@ -20,7 +22,7 @@ from ._registry import backend_for as backend_for
 from ._registry import installed_types as installed_types
 from ._registry import loaded as loaded
 from ._registry import register as register
-from ._registry import report as report
+from ._report import report as report
 
 if TYPE_CHECKING:
     from ._hooks import hookimpl as hookimpl

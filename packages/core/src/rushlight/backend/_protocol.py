@@ -11,6 +11,8 @@ import numpy as np
 from .. import _dtypes
 from .._dtypes import DType
 
+#: (major, minor) of this protocol.  A minor version only adds; backends written for the two minors
+#: before this one, with the same major, keep working, and others are refused when they are loaded.
 API_VERSION = (1, 0)
 Kernel = Callable[..., Any]
 KernelEntry = Kernel | Mapping[str, Kernel]
@@ -22,7 +24,8 @@ class DeviceRuntime(Protocol):
 
     A runtime may also have `bind(name, kernel, dtype)`, which gives the kernel as the core is to
     call it for operator `name` on this device and a first operand of `dtype`: loaded there, or
-    with this device made the current one.
+    with this device made the current one.  `_duties` lists what else a runtime may offer, and what
+    the core does without it.
     """
 
     #: Kernels check operand shapes and dtypes themselves and find the result's; the core asks
@@ -95,10 +98,12 @@ class Manifest:
     """What a device can do; skips, docs and coverage tables follow from it.
 
     Attributes:
-        dtypes: Types that tensors can have on the device.
-        host_memory: Host arrays can be used without a copy (`from_numpy`, `Tensor.numpy`).
+        dtypes: Types that tensors can have on the device.  Making a tensor of another one raises
+            `TypeError`, tests of it are skipped, `rushlight.preflight` calls it missing.
+        host_memory: Host arrays can be used without a copy (`from_numpy`, `Tensor.numpy`), and 0-d
+            tensors of the device join those of any other.
         indexed: There can be several devices of the type, told apart by index.
-        notes: Limits in words, for the report.
+        notes: Tier of the kernels and limits (largest buffer, precision) in words, for the report.
     """
 
     dtypes: frozenset[DType] = frozenset(_dtypes.ALL)

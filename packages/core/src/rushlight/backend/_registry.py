@@ -71,9 +71,24 @@ def register(backend: Backend) -> None:
 
 
 def _check_version(backend: Backend) -> None:
-    major, minor = backend.api
+    """Raises unless the core speaks a backend's protocol: the same major, this or two minors ago.
+
+    A core one minor ahead of a backend is the ordinary case, so minors only ever add to the
+    protocol; a backend ahead of the core may rely on what is not there yet.
+    """
+    api: Any = backend.api
+    if not (isinstance(api, tuple) and len(api) == 2 and all(type(n) is int for n in api)):
+        raise error(
+            TypeError,
+            f"backend '{backend.name}'",
+            "its protocol version can't be read",
+            given=f"api={api!r}",
+            expected="two integers, major and minor",
+            fix=f"write api={API_VERSION}",
+        )
+    major, minor = api
     if major != API_VERSION[0] or not API_VERSION[1] - 2 <= minor <= API_VERSION[1]:
-        older = backend.api < API_VERSION
+        older = api < API_VERSION
         raise error(
             RuntimeError,
             f"backend '{backend.name}'",
@@ -102,7 +117,7 @@ def backend_for(kind: str) -> Backend:
             try:
                 _loaded[kind] = _load(entry)
                 return _loaded[kind]
-            except Exception as raised:
+            except (Exception, SystemExit) as raised:  # no plugin ends the program
                 import traceback
 
                 _failed[kind] = Failure(
@@ -187,35 +202,11 @@ def _load(entry: EntryPoint) -> Backend:
                 given=f"name '{backends[0].name}', entry point '{entry.name}'",
                 fix="make them equal: it is the device type users write",
             )
-    except Exception:
+    except BaseException:
         manager.unregister(plugin)
         raise
     backend: Backend = backends[0]
     return backend
-
-
-def report() -> str:
-    """Says of each installed backend whether it is loaded, and if it can't be, why.
-
-    Example:
-        >>> "meta" in rushlight.backend.report()
-        True
-    """
-    lines = ["meta: part of rushlight-core (shapes and dtypes only)"]
-    entries = entry_points()
-    for kind in sorted({*entries, *_loaded}):
-        owners = ", ".join(_described(entry) for entry in entries.get(kind, ())) or "this process"
-        if kind in _failed:
-            lines += [f"{kind}: {owners}, FAILED: {_failed[kind].cause}", _failed[kind].traceback]
-        elif len(entries.get(kind, ())) > 1:
-            lines.append(f"{kind}: claimed by {owners}")
-        elif kind in _loaded:
-            backend = _loaded[kind]
-            notes = f"; {backend.manifest.notes}" if backend.manifest.notes else ""
-            lines.append(f"{kind}: {owners}, loaded, {len(backend.kernel_names())} kernels{notes}")
-        else:
-            lines.append(f"{kind}: {owners}, not loaded yet")
-    return "\n".join(lines)
 
 
 def normalized(label: device | str | int) -> device:

@@ -18,6 +18,7 @@ import numpy as _numpy
 from rushlight._device import device as Device
 from rushlight._dtypes import DType
 from rushlight._generator import Generator
+from rushlight._hooks import RemovableHandle
 from rushlight._layout import layout
 from rushlight._layout import memory_format
 from rushlight._size import Size

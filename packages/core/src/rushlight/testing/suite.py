@@ -1,7 +1,6 @@
 """Which check applies to which sample: the generic suite of operators, as a list of calls.
 
-for call in calls("value"):
-    call(device="cpu")
+Tests run `call(device="cpu")` for each call of `calls("value")`, and so on for the other checks.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ same expressions compute with those.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import rushlight
@@ -18,6 +19,8 @@ from rushlight.optim.optimizer import Optimizer, ParamGroup
 
 # A Python number, or a tensor of no dimensions that stands for one.
 Scalar: TypeAlias = Any
+# The options of a group by name, their tensors turned into scalars of the kind the group wants.
+Options: TypeAlias = SimpleNamespace
 
 
 class GroupwiseOptimizer(Optimizer):
@@ -71,6 +74,45 @@ class GroupwiseOptimizer(Optimizer):
                     own["step"] = rushlight.tensor(float(own["step"]), dtype=scalar_dtype())
 
 
+class FormulaOptimizer(GroupwiseOptimizer):
+    """An optimiser that is a formula for one parameter and a step count.
+
+    A subclass names the state a parameter starts with and defines `_update`.
+    """
+
+    # State that starts at zero and has the parameter's shape.
+    _moments: tuple[str, ...] = ()
+    # State of no dimensions, which a recorded step needs beside the parameter.
+    _counters: tuple[str, ...] = ("step",)
+
+    def _new_state(self, p: Tensor, group: ParamGroup) -> dict[str, Tensor]:
+        """The state before the first step."""
+        state = {"step": new_step(p, group)}
+        state.update((name, rushlight.zeros_like(p)) for name in self._moments)
+        return state
+
+    def _update(
+        self, p: Tensor, g: Tensor, t: Scalar, state: dict[str, Tensor], options: Options
+    ) -> None:
+        """Updates a parameter and its state in place with its gradient, in step number `t`."""
+        raise NotImplementedError
+
+    def _update_group(self, group: ParamGroup) -> None:
+        params, grads = self._gradients(group)
+        states = [self.state[p] for p in params]
+        for p, state in zip(params, states, strict=True):
+            if not state:
+                state.update(self._new_state(p, group))
+        if group.get("capturable"):
+            counters = ([state[name] for state in states] for name in self._counters)
+            check_capturable(type(self).__name__, params, *counters)
+        options = scalar_options(group, self.defaults)
+        update, keep, maximize = self._update, options.keep_tensors, options.maximize
+        for p, g, state in zip(params, grads, states, strict=True):
+            t = count(state["step"], keep)
+            update(p, -g if maximize else g, t, state, options)
+
+
 # Scalars -----------------------------------------------------------------------------------
 
 
@@ -99,6 +141,18 @@ def as_scalar(value: Scalar, keep_tensor: bool) -> Scalar:
     if isinstance(value, Tensor):
         return value.squeeze() if keep_tensor else value.item()
     return value
+
+
+def scalar_options(group: ParamGroup, names: Iterable[str]) -> Options:
+    """The named options, and as `keep_tensors` whether scalars among them are left as tensors."""
+    keep = keeps_tensors(group)
+    options = Options(keep_tensors=keep)
+    for name in names:
+        value = group[name]
+        if isinstance(value, (tuple, list)):
+            value = [as_scalar(item, keep) for item in value]
+        setattr(options, name, as_scalar(value, keep))
+    return options
 
 
 def count(step: Tensor, keep_tensor: bool) -> Scalar:
@@ -139,6 +193,23 @@ def mean_of_square(x: Tensor, y: Tensor, decay: Scalar) -> None:
         x.addcmul_(y, y, value=1 - decay)
 
 
+def with_penalty(g: Tensor, p: Tensor, weight_decay: Scalar) -> Tensor:
+    """The gradient with that of the L2 penalty added."""
+    if isinstance(weight_decay, Tensor):
+        return g.addcmul(p.clone(), weight_decay)  # remembers p, which is about to change
+    return g.add(p, alpha=weight_decay) if weight_decay != 0 else g
+
+
+def decayed(p: Tensor, g: Tensor, options: Options) -> Tensor:
+    """The gradient after weight decay, which if decoupled shrinks the parameter at once."""
+    weight_decay = options.weight_decay
+    if not options.decoupled_weight_decay:
+        return with_penalty(g, p, weight_decay)
+    if isinstance(weight_decay, Tensor) or weight_decay != 0:
+        p.mul_(1 - options.lr * weight_decay)
+    return g
+
+
 def as_real(x: Tensor) -> Tensor:
     """A complex tensor seen as pairs of reals, which optimisers treat as two parameters each."""
     return rushlight.view_as_real(x) if x.is_complex() else x
@@ -152,24 +223,26 @@ def settled(x: Tensor, differentiable: bool) -> Tensor:
 # Checks ------------------------------------------------------------------------------------
 
 
-def check_lr(who: str, lr: Scalar) -> None:
-    """A learning rate is not negative, and a tensor of one element if it is a tensor."""
-    if isinstance(lr, Tensor) and lr.numel() != 1:
-        raise error(
-            ValueError, who, "Tensor lr must be 1-element", given=f"shape {tuple(lr.shape)}"
-        )
-    check_not_negative(who, "learning rate", lr, argument="lr")
+# How messages name an option where its own name would say too little.
+_NAMES_IN_MESSAGES = {"lr": "learning rate", "eps": "epsilon value"}
 
 
-def check_not_negative(who: str, what: str, value: Scalar, argument: str | None = None) -> None:
-    """Refuses negative numbers and NaN."""
-    if not value >= 0.0:
-        raise error(
-            ValueError, who, f"Invalid {what}: {value}", expected=f"{argument or what} >= 0"
-        )
+def check_hyperparameters(who: str, **options: Any) -> None:
+    """Refuses options out of range: `betas` outside of [0, 1), everything else below zero."""
+    for name, value in options.items():
+        if name == "betas":
+            _check_betas(who, value)
+            continue
+        if name == "lr" and isinstance(value, Tensor) and value.numel() != 1:
+            raise error(
+                ValueError, who, "Tensor lr must be 1-element", given=f"shape {tuple(value.shape)}"
+            )
+        if not value >= 0.0:  # NaN neither
+            what = _NAMES_IN_MESSAGES.get(name, f"{name} value")
+            raise error(ValueError, who, f"Invalid {what}: {value}", expected=f"{name} >= 0")
 
 
-def check_betas(who: str, betas: Sequence[Scalar]) -> None:
+def _check_betas(who: str, betas: Sequence[Scalar]) -> None:
     """Decay rates of moving averages lie in [0, 1)."""
     for index in (0, 1):
         beta = betas[index]
@@ -179,6 +252,25 @@ def check_betas(who: str, betas: Sequence[Scalar]) -> None:
                 who,
                 f"Invalid beta parameter at index {index}: {beta}",
                 expected=f"0 <= betas[{index}] < 1",
+            )
+
+
+def check_conditions(who: str, *conditions: tuple[bool, str, object]) -> None:
+    """Refuses the first option whose condition, `(met, its text, the value)`, is not met."""
+    for met, condition, value in conditions:
+        if not met:
+            raise error(ValueError, who, f"{condition} but is: {value}")
+
+
+def check_real(who: str, params: Sequence[Tensor]) -> None:
+    """Refuses complex parameters."""
+    for p in params:
+        if p.is_complex():
+            raise error(
+                RuntimeError,
+                who,
+                f"{who} does not support complex parameters",
+                given=f"a parameter of shape {tuple(p.shape)} and dtype {p.dtype}",
             )
 
 

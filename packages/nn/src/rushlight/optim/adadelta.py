@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import rushlight
 from rushlight import Tensor
 from rushlight._errors import error
 from rushlight.optim._groupwise import (
-    GroupwiseOptimizer,
+    FormulaOptimizer,
+    Options,
     Scalar,
     add_scaled,
     as_real,
-    as_scalar,
-    check_capturable,
-    check_lr,
-    check_not_negative,
-    count,
-    keeps_tensors,
+    check_hyperparameters,
     mean_of_square,
-    new_step,
     settled,
+    with_penalty,
 )
-from rushlight.optim.optimizer import ParamGroup, ParamsT
+from rushlight.optim.optimizer import ParamsT
 
 
-class Adadelta(GroupwiseOptimizer):
+class Adadelta(FormulaOptimizer):
     """Adadelta: `p - lr * d` with `d = sqrt(u + eps) / sqrt(v + eps) * g`.
 
     `v` and `u` are the running mean squares of the gradients `g` and of the steps `d`.
@@ -54,6 +49,8 @@ class Adadelta(GroupwiseOptimizer):
         True
     """
 
+    _moments = ("square_avg", "acc_delta")
+
     def __init__(
         self,
         params: ParamsT,
@@ -67,13 +64,12 @@ class Adadelta(GroupwiseOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_lr("Adadelta", lr)
+        check_hyperparameters("Adadelta", lr=lr)
         if not 0.0 <= rho <= 1.0:
             raise error(
                 ValueError, "Adadelta", f"Invalid rho value: {rho}", expected="0 <= rho <= 1"
             )
-        check_not_negative("Adadelta", "epsilon value", eps, "eps")
-        check_not_negative("Adadelta", "weight_decay value", weight_decay, "weight_decay")
+        check_hyperparameters("Adadelta", eps=eps, weight_decay=weight_decay)
         defaults = {
             "lr": lr,
             "rho": rho,
@@ -86,60 +82,15 @@ class Adadelta(GroupwiseOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _update_group(self, group: ParamGroup) -> None:
-        params, grads = self._gradients(group)
-        for p in params:
-            state = self.state[p]
-            if len(state) == 0:
-                state["step"] = new_step(p, group)
-                state["square_avg"] = rushlight.zeros_like(p)
-                state["acc_delta"] = rushlight.zeros_like(p)
-        steps, squares, step_squares = self._states(params, "step", "square_avg", "acc_delta")
-        if group["capturable"]:
-            check_capturable("Adadelta", params, steps)
-        keep = keeps_tensors(group)
-        _adadelta_update(
-            params,
-            grads,
-            squares,
-            step_squares,
-            steps,
-            lr=as_scalar(group["lr"], keep),
-            rho=group["rho"],
-            eps=group["eps"],
-            weight_decay=group["weight_decay"],
-            maximize=group["maximize"],
-            keep_tensors=keep,
-            differentiable=group["differentiable"],
-        )
-
-
-def _adadelta_update(
-    params: list[Tensor],
-    grads: list[Tensor],
-    squares: list[Tensor],
-    step_squares: list[Tensor],
-    steps: list[Tensor],
-    *,
-    lr: Scalar,
-    rho: float,
-    eps: float,
-    weight_decay: float,
-    maximize: bool,
-    keep_tensors: bool,
-    differentiable: bool,
-) -> None:
-    """Updates all parameters of a group and their states in place."""
-    for index, p in enumerate(params):
-        g = -grads[index] if maximize else grads[index]
-        count(steps[index], keep_tensors)
-        if weight_decay != 0:
-            g = g.add(p, alpha=weight_decay)
-        p, g, v = as_real(p), as_real(g), as_real(squares[index])
-        u = as_real(step_squares[index])
-        mean_of_square(v, g, rho)
-        step = settled(u.add(eps).sqrt_(), differentiable)
-        step = step.div_(v.add(eps).sqrt_())
+    def _update(
+        self, p: Tensor, g: Tensor, t: Scalar, state: dict[str, Tensor], options: Options
+    ) -> None:
+        differentiable = options.differentiable
+        p, g = as_real(p), as_real(with_penalty(g, p, options.weight_decay))
+        v, u = as_real(state["square_avg"]), as_real(state["acc_delta"])
+        mean_of_square(v, g, options.rho)
+        step = settled(u.add(options.eps).sqrt_(), differentiable)
+        step = step.div_(v.add(options.eps).sqrt_())
         step = step * g if differentiable else step.mul_(g)
-        mean_of_square(u, step, rho)
-        add_scaled(p, step, -lr)
+        mean_of_square(u, step, options.rho)
+        add_scaled(p, step, -options.lr)

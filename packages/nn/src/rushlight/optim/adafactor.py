@@ -6,12 +6,18 @@ import math
 
 import rushlight
 from rushlight import Tensor
-from rushlight._errors import error
-from rushlight.optim._groupwise import GroupwiseOptimizer, Scalar, as_scalar, check_lr, count
+from rushlight.optim._groupwise import (
+    FormulaOptimizer,
+    Options,
+    Scalar,
+    check_conditions,
+    check_hyperparameters,
+    check_real,
+)
 from rushlight.optim.optimizer import ParamGroup, ParamsT
 
 
-class Adafactor(GroupwiseOptimizer):
+class Adafactor(FormulaOptimizer):
     """Adafactor: an adaptive method whose state grows with the sides of a matrix, not its area.
 
     The running mean square of the gradient is the outer product of its row and column means. The
@@ -55,16 +61,15 @@ class Adafactor(GroupwiseOptimizer):
         foreach: bool | None = None,
         maximize: bool = False,
     ) -> None:
-        check_lr("Adafactor", lr)
-        for valid, condition, given in (
+        check_hyperparameters("Adafactor", lr=lr)
+        check_conditions(
+            "Adafactor",
             (beta2_decay <= 0.0, "beta2_decay should be <= 0", beta2_decay),
             (eps[0] is None or eps[0] >= 0.0, "epsilon1 should be >= 0", eps[0]),
             (eps[1] >= 0.0, "epsilon2 should be >= 0", eps[1]),
             (d >= 1.0, "Clipping threshold d should be >= 1", d),
             (weight_decay >= 0.0, "weight_decay should be >= 0", weight_decay),
-        ):
-            if not valid:
-                raise error(ValueError, "Adafactor", f"{condition} but is: {given}")
+        )
         defaults = {
             "lr": lr,
             "beta2_decay": beta2_decay,
@@ -76,35 +81,26 @@ class Adafactor(GroupwiseOptimizer):
         }
         super().__init__(params, defaults)
 
+    def _new_state(self, p: Tensor, group: ParamGroup) -> dict[str, Tensor]:
+        return {"step": rushlight.tensor(0.0), **_new_moments(p)}
+
     def _update_group(self, group: ParamGroup) -> None:
-        params, grads = self._gradients(group)
-        for p in params:
-            if p.is_complex():
-                raise error(
-                    RuntimeError,
-                    "Adafactor",
-                    "Adafactor does not support complex parameters",
-                    given=f"a parameter of shape {tuple(p.shape)} and dtype {p.dtype}",
-                )
-        for p in params:
-            state = self.state[p]
-            if len(state) == 0:
-                state["step"] = rushlight.tensor(0.0)
-                state.update(_new_moments(p))
-        _adafactor_update(
-            params,
-            grads,
-            [self.state[p].get("row_var") for p in params],
-            [self.state[p].get("col_var") for p in params],
-            [self.state[p].get("variance") for p in params],
-            [self.state[p]["step"] for p in params],
-            lr=as_scalar(group["lr"], False),
-            beta2_decay=group["beta2_decay"],
-            eps=group["eps"],
-            d=group["d"],
-            weight_decay=group["weight_decay"],
-            maximize=group["maximize"],
-        )
+        check_real("Adafactor", self._gradients(group)[0])
+        super()._update_group(group)
+
+    def _update(
+        self, p: Tensor, g: Tensor, t: Scalar, state: dict[str, Tensor], options: Options
+    ) -> None:
+        lr, weight_decay = options.lr, options.weight_decay
+        eps1, eps2 = options.eps
+        if eps1 is None:
+            eps1 = rushlight.finfo(p.dtype).eps
+        weight = t**options.beta2_decay
+        rate = max(eps2, _rms(p)) * min(lr, 1 / math.sqrt(t))
+        if weight_decay != 0:
+            p.mul_(1 - lr * weight_decay)
+        update = _second_moment(g, state, weight, eps1).clamp_(min=eps1 * eps1).rsqrt_().mul_(g)
+        p.add_(update, alpha=-rate / max(1.0, _rms(update) / options.d))
 
 
 def _new_moments(p: Tensor) -> dict[str, Tensor]:
@@ -119,50 +115,12 @@ def _new_moments(p: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _adafactor_update(
-    params: list[Tensor],
-    grads: list[Tensor],
-    rows: list[Tensor | None],
-    columns: list[Tensor | None],
-    variances: list[Tensor | None],
-    steps: list[Tensor],
-    *,
-    lr: Scalar,
-    beta2_decay: float,
-    eps: tuple[float | None, float],
-    d: float,
-    weight_decay: float,
-    maximize: bool,
-) -> None:
-    """Updates all parameters of a group and their states in place."""
-    for index, p in enumerate(params):
-        g = -grads[index] if maximize else grads[index]
-        eps1 = rushlight.finfo(p.dtype).eps if eps[0] is None else eps[0]
-        t = count(steps[index], keep_tensor=False)
-        weight = t**beta2_decay
-        relative_step = min(lr, 1 / math.sqrt(t))
-        rate = max(eps[1], _rms(p)) * relative_step
-        if weight_decay != 0:
-            p.mul_(1 - lr * weight_decay)
-        moment = _second_moment(g, rows[index], columns[index], variances[index], weight, eps1)
-        update = moment.clamp_(min=eps1 * eps1).rsqrt_().mul_(g)
-        p.add_(update, alpha=-rate / max(1.0, _rms(update) / d))
-
-
-def _second_moment(
-    g: Tensor,
-    row: Tensor | None,
-    column: Tensor | None,
-    variance: Tensor | None,
-    weight: float,
-    eps1: float,
-) -> Tensor:
+def _second_moment(g: Tensor, state: dict[str, Tensor], weight: float, eps1: float) -> Tensor:
     """Moves the state towards the gradient's squares and returns the estimate for every entry."""
     square = g * g
-    if row is None or column is None:
-        assert variance is not None
-        variance.lerp_(square, weight)
-        return variance.clone()
+    if "variance" in state:
+        return state["variance"].lerp_(square, weight).clone()
+    row, column = state["row_var"], state["col_var"]
     row.lerp_(square.mean(dim=-1, keepdim=True), weight)
     column.lerp_(square.mean(dim=-2, keepdim=True), weight)
     return (row @ column).div_(row.mean(dim=-2, keepdim=True).clamp_(min=eps1))

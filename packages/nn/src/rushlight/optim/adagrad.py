@@ -5,23 +5,20 @@ from __future__ import annotations
 import rushlight
 from rushlight import Tensor
 from rushlight.optim._groupwise import (
-    GroupwiseOptimizer,
+    FormulaOptimizer,
+    Options,
     Scalar,
     add_quotient,
     as_real,
-    as_scalar,
+    check_hyperparameters,
     check_implementation,
-    check_lr,
-    check_not_negative,
-    count,
-    keeps_tensors,
-    new_step,
     settled,
+    with_penalty,
 )
 from rushlight.optim.optimizer import ParamGroup, ParamsT
 
 
-class Adagrad(GroupwiseOptimizer):
+class Adagrad(FormulaOptimizer):
     """Adagrad: `p - lr_t * g / (sqrt(s) + eps)` with the sum `s` of the squared gradients.
 
     Args:
@@ -66,16 +63,14 @@ class Adagrad(GroupwiseOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        check_lr("Adagrad", lr)
-        check_not_negative("Adagrad", "lr_decay value", lr_decay, "lr_decay")
-        check_not_negative("Adagrad", "weight_decay value", weight_decay, "weight_decay")
-        check_not_negative(
+        check_hyperparameters(
             "Adagrad",
-            "initial_accumulator_value value",
-            initial_accumulator_value,
-            "initial_accumulator_value",
+            lr=lr,
+            lr_decay=lr_decay,
+            weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value,
+            eps=eps,
         )
-        check_not_negative("Adagrad", "epsilon value", eps, "eps")
         defaults = {
             "lr": lr,
             "lr_decay": lr_decay,
@@ -94,56 +89,25 @@ class Adagrad(GroupwiseOptimizer):
         """Adds a parameter group; unlike elsewhere its state exists from the start."""
         super().add_param_group(param_group)
         group = self.param_groups[-1]
-        start = group["initial_accumulator_value"]
         for p in group["params"]:
             state = self.state[p]
-            if len(state) == 0:
-                state["step"] = new_step(p, group)
-                value = complex(start, start) if p.is_complex() else start
-                state["sum"] = rushlight.full_like(p, value, requires_grad=False)
+            if not state:
+                state.update(self._new_state(p, group))
 
-    def _update_group(self, group: ParamGroup) -> None:
-        params, grads = self._gradients(group)
-        steps, sums = self._states(params, "step", "sum")
-        keep = keeps_tensors(group)
-        _adagrad_update(
-            params,
-            grads,
-            sums,
-            steps,
-            lr=as_scalar(group["lr"], keep),
-            lr_decay=group["lr_decay"],
-            eps=group["eps"],
-            weight_decay=group["weight_decay"],
-            maximize=group["maximize"],
-            keep_tensors=keep,
-            differentiable=group["differentiable"],
-        )
+    def _new_state(self, p: Tensor, group: ParamGroup) -> dict[str, Tensor]:
+        start = group["initial_accumulator_value"]
+        value = complex(start, start) if p.is_complex() else start
+        total = rushlight.full_like(p, value, requires_grad=False)
+        return {**super()._new_state(p, group), "sum": total}
 
-
-def _adagrad_update(
-    params: list[Tensor],
-    grads: list[Tensor],
-    sums: list[Tensor],
-    steps: list[Tensor],
-    *,
-    lr: Scalar,
-    lr_decay: float,
-    eps: float,
-    weight_decay: float,
-    maximize: bool,
-    keep_tensors: bool,
-    differentiable: bool,
-) -> None:
-    """Updates all parameters of a group and their states in place."""
-    for index, p in enumerate(params):
-        g = -grads[index] if maximize else grads[index]
-        t = count(steps[index], keep_tensors)
-        if weight_decay != 0:
-            g = g.add(p, alpha=weight_decay)
-        rate = lr / (1 + (t - 1) * lr_decay)
-        p, g, total = as_real(p), as_real(g), as_real(sums[index])
+    def _update(
+        self, p: Tensor, g: Tensor, t: Scalar, state: dict[str, Tensor], options: Options
+    ) -> None:
+        differentiable = options.differentiable
+        g = with_penalty(g, p, options.weight_decay)
+        rate = options.lr / (1 + (t - 1) * options.lr_decay)
+        p, g, total = as_real(p), as_real(g), as_real(state["sum"])
         total.addcmul_(g, g, value=1)
         root = settled(total, differentiable).sqrt()
-        root = root.add(eps) if differentiable else root.add_(eps)
+        root = root.add(options.eps) if differentiable else root.add_(options.eps)
         add_quotient(p, g, root, -rate)

@@ -6,27 +6,22 @@ import rushlight
 from rushlight import Tensor
 from rushlight._errors import error
 from rushlight.optim._groupwise import (
-    GroupwiseOptimizer,
+    FormulaOptimizer,
+    Options,
     Scalar,
     add_quotient,
     as_real,
-    as_scalar,
-    check_betas,
-    check_capturable,
+    check_hyperparameters,
     check_implementation,
-    check_lr,
-    check_not_negative,
-    count,
-    keeps_tensors,
+    decayed,
     mean_of,
     mean_of_square,
-    new_step,
     settled,
 )
 from rushlight.optim.optimizer import ParamGroup, ParamsT
 
 
-class Adam(GroupwiseOptimizer):
+class Adam(FormulaOptimizer):
     """Adam: steps along the gradient's running mean over the root of its running mean square.
 
     With `m = b1 * m + (1 - b1) * g` and `v = b2 * v + (1 - b2) * g * g`, both divided by
@@ -63,6 +58,8 @@ class Adam(GroupwiseOptimizer):
         tensor([ 0.9000, -1.9000])
     """
 
+    _moments = ("exp_avg", "exp_avg_sq")
+
     def __init__(
         self,
         params: ParamsT,
@@ -93,47 +90,36 @@ class Adam(GroupwiseOptimizer):
             "fused": fused,
             "decoupled_weight_decay": decoupled_weight_decay,
         }
-        check_lr(who, lr)
-        check_not_negative(who, "epsilon value", eps, "eps")
+        check_hyperparameters(who, lr=lr, eps=eps)
         _check_tensor_scalars(who, defaults)
-        check_betas(who, betas)
-        check_not_negative(who, "weight_decay value", weight_decay, "weight_decay")
+        check_hyperparameters(who, betas=betas, weight_decay=weight_decay)
         check_implementation(who, defaults)
         super().__init__(params, defaults)
 
-    def _update_group(self, group: ParamGroup) -> None:
-        params, grads = self._gradients(group)
-        amsgrad = group["amsgrad"]
-        for p in params:
-            state = self.state[p]
-            if len(state) == 0:
-                state["step"] = new_step(p, group)
-                state["exp_avg"] = rushlight.zeros_like(p)
-                state["exp_avg_sq"] = rushlight.zeros_like(p)
-                if amsgrad:
-                    state["max_exp_avg_sq"] = rushlight.zeros_like(p)
-        steps, means, squares = self._states(params, "step", "exp_avg", "exp_avg_sq")
-        if group["capturable"]:
-            check_capturable(type(self).__name__, params, steps)
-        keep = keeps_tensors(group)
-        beta1, beta2 = group["betas"]
-        _adam_update(
-            params,
-            grads,
-            means,
-            squares,
-            self._states(params, "max_exp_avg_sq")[0] if amsgrad else None,
-            steps,
-            lr=as_scalar(group["lr"], keep),
-            beta1=as_scalar(beta1, keep),
-            beta2=as_scalar(beta2, keep),
-            eps=group["eps"],
-            weight_decay=as_scalar(group["weight_decay"], keep),
-            decoupled=group["decoupled_weight_decay"],
-            maximize=group["maximize"],
-            keep_tensors=keep,
-            differentiable=group["differentiable"],
-        )
+    def _new_state(self, p: Tensor, group: ParamGroup) -> dict[str, Tensor]:
+        state = super()._new_state(p, group)
+        if group["amsgrad"]:
+            state["max_exp_avg_sq"] = rushlight.zeros_like(p)
+        return state
+
+    def _update(
+        self, p: Tensor, g: Tensor, t: Scalar, state: dict[str, Tensor], options: Options
+    ) -> None:
+        p, g = as_real(p), as_real(decayed(p, g, options))
+        m, v = as_real(state["exp_avg"]), as_real(state["exp_avg_sq"])
+        beta1, beta2 = options.betas
+        mean_of(m, g, 1 - beta1)
+        mean_of_square(v, g, beta2)
+        if options.amsgrad:
+            largest = as_real(state["max_exp_avg_sq"])
+            largest.copy_(rushlight.maximum(settled(largest, options.differentiable), v))
+            v = largest
+        # Both means start at zero; dividing by what a constant gradient would have reached by
+        # now removes that bias (section 3 of the paper).
+        correction1 = 1 - beta1**t
+        correction2 = 1 - beta2**t
+        root = (settled(v, options.differentiable).sqrt() / correction2**0.5).add_(options.eps)
+        add_quotient(p, settled(m, options.differentiable), root, -(options.lr / correction1))
 
 
 def _check_tensor_scalars(who: str, group: ParamGroup) -> None:
@@ -164,45 +150,3 @@ def _check_tensor_scalars(who: str, group: ParamGroup) -> None:
                 f"Tensor {name} must be 1-element",
                 given=f"shape {tuple(value.shape)}",
             )
-
-
-def _adam_update(
-    params: list[Tensor],
-    grads: list[Tensor],
-    means: list[Tensor],
-    squares: list[Tensor],
-    largest_squares: list[Tensor] | None,
-    steps: list[Tensor],
-    *,
-    lr: Scalar,
-    beta1: Scalar,
-    beta2: Scalar,
-    eps: float,
-    weight_decay: Scalar,
-    decoupled: bool,
-    maximize: bool,
-    keep_tensors: bool,
-    differentiable: bool,
-) -> None:
-    """Updates all parameters of a group and their states in place."""
-    decays = isinstance(weight_decay, Tensor) or weight_decay != 0
-    for index, p in enumerate(params):
-        g = -grads[index] if maximize else grads[index]
-        t = count(steps[index], keep_tensors)
-        if decays and decoupled:
-            p.mul_(1 - lr * weight_decay)
-        elif decays:
-            g = g + p * weight_decay if differentiable else g.add(p, alpha=weight_decay)
-        p, g, m, v = as_real(p), as_real(g), as_real(means[index]), as_real(squares[index])
-        mean_of(m, g, 1 - beta1)
-        mean_of_square(v, g, beta2)
-        if largest_squares is not None:
-            largest = as_real(largest_squares[index])
-            largest.copy_(rushlight.maximum(settled(largest, differentiable), v))
-            v = largest
-        # Both means start at zero; dividing by what a constant gradient would have reached by
-        # now removes that bias (section 3 of the paper).
-        correction1 = 1 - beta1**t
-        correction2 = 1 - beta2**t
-        root = (settled(v, differentiable).sqrt() / correction2**0.5).add_(eps)
-        add_quotient(p, settled(m, differentiable), root, -(lr / correction1))

@@ -5,25 +5,20 @@ from __future__ import annotations
 import rushlight
 from rushlight import Tensor
 from rushlight.optim._groupwise import (
-    GroupwiseOptimizer,
+    FormulaOptimizer,
+    Options,
     Scalar,
     add_quotient,
     as_real,
-    as_scalar,
-    check_betas,
-    check_capturable,
-    check_lr,
-    check_not_negative,
-    count,
-    keeps_tensors,
+    check_hyperparameters,
     mean_of,
-    new_step,
     settled,
+    with_penalty,
 )
-from rushlight.optim.optimizer import ParamGroup, ParamsT
+from rushlight.optim.optimizer import ParamsT
 
 
-class Adamax(GroupwiseOptimizer):
+class Adamax(FormulaOptimizer):
     """Adamax: `p - lr / (1 - b1 ** t) * m / u` with `u = max(b2 * u, |g| + eps)`.
 
     Args:
@@ -52,6 +47,8 @@ class Adamax(GroupwiseOptimizer):
         tensor([ 0.9000, -1.9000])
     """
 
+    _moments = ("exp_avg", "exp_inf")
+
     def __init__(
         self,
         params: ParamsT,
@@ -65,10 +62,7 @@ class Adamax(GroupwiseOptimizer):
         differentiable: bool = False,
         capturable: bool = False,
     ) -> None:
-        check_lr("Adamax", lr)
-        check_not_negative("Adamax", "epsilon value", eps, "eps")
-        check_betas("Adamax", betas)
-        check_not_negative("Adamax", "weight_decay value", weight_decay, "weight_decay")
+        check_hyperparameters("Adamax", lr=lr, eps=eps, betas=betas, weight_decay=weight_decay)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -81,60 +75,15 @@ class Adamax(GroupwiseOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _update_group(self, group: ParamGroup) -> None:
-        params, grads = self._gradients(group)
-        for p in params:
-            state = self.state[p]
-            if len(state) == 0:
-                state["step"] = new_step(p, group)
-                state["exp_avg"] = rushlight.zeros_like(p)
-                state["exp_inf"] = rushlight.zeros_like(p)
-        means, maxima, steps = self._states(params, "exp_avg", "exp_inf", "step")
-        if group["capturable"]:
-            check_capturable("Adamax", params, steps)
-        keep = keeps_tensors(group)
-        beta1, beta2 = group["betas"]
-        _adamax_update(
-            params,
-            grads,
-            means,
-            maxima,
-            steps,
-            lr=as_scalar(group["lr"], keep),
-            beta1=beta1,
-            beta2=beta2,
-            eps=group["eps"],
-            weight_decay=group["weight_decay"],
-            maximize=group["maximize"],
-            keep_tensors=keep,
-            differentiable=group["differentiable"],
-        )
-
-
-def _adamax_update(
-    params: list[Tensor],
-    grads: list[Tensor],
-    means: list[Tensor],
-    maxima: list[Tensor],
-    steps: list[Tensor],
-    *,
-    lr: Scalar,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    maximize: bool,
-    keep_tensors: bool,
-    differentiable: bool,
-) -> None:
-    """Updates all parameters of a group and their states in place."""
-    for index, p in enumerate(params):
-        g = -grads[index] if maximize else grads[index]
-        t = count(steps[index], keep_tensors)
-        if weight_decay != 0:
-            g = g.add(p, alpha=weight_decay)
-        p, g, m, u = as_real(p), as_real(g), as_real(means[index]), as_real(maxima[index])
+    def _update(
+        self, p: Tensor, g: Tensor, t: Scalar, state: dict[str, Tensor], options: Options
+    ) -> None:
+        p, g = as_real(p), as_real(with_penalty(g, p, options.weight_decay))
+        m, u = as_real(state["exp_avg"]), as_real(state["exp_inf"])
+        beta1, beta2 = options.betas
         mean_of(m, g, 1 - beta1)
-        u.copy_(rushlight.maximum(u * beta2, g.abs().add_(eps)))
-        scale = -(lr / (1 - beta1**t))
-        add_quotient(p, settled(m, differentiable), settled(u, differentiable), scale)
+        u.copy_(rushlight.maximum(u * beta2, g.abs().add_(options.eps)))
+        scale = -(options.lr / (1 - beta1**t))
+        add_quotient(
+            p, settled(m, options.differentiable), settled(u, options.differentiable), scale
+        )

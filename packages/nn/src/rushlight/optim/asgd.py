@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import rushlight
 from rushlight import Tensor
 from rushlight.optim._groupwise import (
-    GroupwiseOptimizer,
+    FormulaOptimizer,
+    Options,
     Scalar,
     add_scaled,
     as_real,
     as_scalar,
-    check_capturable,
-    check_lr,
-    check_not_negative,
-    count,
-    keeps_tensors,
+    check_hyperparameters,
     new_step,
+    with_penalty,
 )
 from rushlight.optim.optimizer import ParamGroup, ParamsT
 
 
-class ASGD(GroupwiseOptimizer):
+class ASGD(FormulaOptimizer):
     """Averaged stochastic gradient descent.
 
     The parameter moves by `p = (1 - lambd * eta) * p - eta * g` with a decaying rate `eta`; from
@@ -54,6 +51,9 @@ class ASGD(GroupwiseOptimizer):
         tensor([0.8000])
     """
 
+    _moments = ("ax",)
+    _counters = ("step", "eta", "mu")
+
     def __init__(
         self,
         params: ParamsT,
@@ -67,8 +67,7 @@ class ASGD(GroupwiseOptimizer):
         differentiable: bool = False,
         capturable: bool = False,
     ) -> None:
-        check_lr("ASGD", lr)
-        check_not_negative("ASGD", "weight_decay value", weight_decay, "weight_decay")
+        check_hyperparameters("ASGD", lr=lr, weight_decay=weight_decay)
         defaults = {
             "lr": lr,
             "lambd": lambd,
@@ -82,71 +81,30 @@ class ASGD(GroupwiseOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _update_group(self, group: ParamGroup) -> None:
-        params, grads = self._gradients(group)
-        for p in params:
-            state = self.state[p]
-            if len(state) == 0:
-                state["step"] = new_step(p, group)
-                state["eta"] = new_step(p, group).fill_(as_scalar(group["lr"], False))
-                state["mu"] = new_step(p, group).fill_(1.0)
-                state["ax"] = rushlight.zeros_like(p)
-        steps, rates, weights, averages = self._states(params, "step", "eta", "mu", "ax")
-        if group["capturable"]:
-            check_capturable("ASGD", params, steps, rates, weights)
-        keep = keeps_tensors(group)
-        _asgd_update(
-            params,
-            grads,
-            averages,
-            weights,
-            rates,
-            steps,
-            lr=as_scalar(group["lr"], keep),
-            lambd=group["lambd"],
-            alpha=group["alpha"],
-            t0=group["t0"],
-            weight_decay=group["weight_decay"],
-            maximize=group["maximize"],
-            keep_tensors=keep,
-        )
+    def _new_state(self, p: Tensor, group: ParamGroup) -> dict[str, Tensor]:
+        state = super()._new_state(p, group)
+        state["eta"] = new_step(p, group).fill_(as_scalar(group["lr"], False))
+        state["mu"] = new_step(p, group).fill_(1.0)
+        return state
 
-
-def _asgd_update(
-    params: list[Tensor],
-    grads: list[Tensor],
-    averages: list[Tensor],
-    weights: list[Tensor],
-    rates: list[Tensor],
-    steps: list[Tensor],
-    *,
-    lr: Scalar,
-    lambd: float,
-    alpha: float,
-    t0: float,
-    weight_decay: float,
-    maximize: bool,
-    keep_tensors: bool,
-) -> None:
-    """Updates all parameters of a group and their states in place."""
-    for index, p in enumerate(params):
-        g = -grads[index] if maximize else grads[index]
-        t = count(steps[index], keep_tensors)
-        if weight_decay != 0:
-            g = g.add(p, alpha=weight_decay)
-        p, g, average = as_real(p), as_real(g), as_real(averages[index])
-        rate = as_scalar(rates[index], keep_tensors)
-        weight = as_scalar(weights[index], keep_tensors)
-        if keep_tensors:  # both are overwritten below
+    def _update(
+        self, p: Tensor, g: Tensor, t: Scalar, state: dict[str, Tensor], options: Options
+    ) -> None:
+        lr, lambd, keep = options.lr, options.lambd, options.keep_tensors
+        p, g = as_real(p), as_real(with_penalty(g, p, options.weight_decay))
+        average = as_real(state["ax"])
+        rate, weight = as_scalar(state["eta"], keep), as_scalar(state["mu"], keep)
+        if keep:  # both are overwritten below
             rate, weight = rate.clone(), weight.clone()
         p.mul_(1 - lambd * rate)
         add_scaled(p, g, -rate)
-        if keep_tensors or weight != 1:
+        if keep or weight != 1:
             average.add_(p.sub(average).mul_(weight))
         else:
             average.copy_(p)
-        _set(rates[index], lr / (1 + lambd * lr * t) ** alpha)
-        _set(weights[index], 1 / (t - t0).clamp(min=1.0) if keep_tensors else 1 / max(1, t - t0))
+        _set(state["eta"], lr / (1 + lambd * lr * t) ** options.alpha)
+        late = t - options.t0
+        _set(state["mu"], 1 / late.clamp(min=1.0) if keep else 1 / max(1, late))
 
 
 def _set(x: Tensor, value: Scalar) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import rushlight
 from rushlight import Tensor
 from rushlight._errors import error
-from rushlight.optim._groupwise import as_real, as_scalar, check_lr
+from rushlight.optim._groupwise import as_real, as_scalar, check_hyperparameters
 from rushlight.optim._line_search import Point, strong_wolfe
 from rushlight.optim.optimizer import Optimizer, ParamGroup, ParamsT
 
@@ -63,7 +63,7 @@ class LBFGS(Optimizer):
         history_size: int = 100,
         line_search_fn: str | None = None,
     ) -> None:
-        check_lr("LBFGS", lr)
+        check_hyperparameters("LBFGS", lr=lr)
         if max_eval is None:
             max_eval = max_iter * 5 // 4
         defaults = {

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import rushlight
 from rushlight import Tensor
 from rushlight._errors import error
-from rushlight.optim._groupwise import GroupwiseOptimizer, Scalar, as_scalar, check_lr
+from rushlight.optim._groupwise import (
+    GroupwiseOptimizer,
+    Scalar,
+    check_conditions,
+    check_hyperparameters,
+    check_real,
+    scalar_options,
+)
 from rushlight.optim.optimizer import ParamGroup, ParamsT
 
 # More Newton-Schulz steps than this are a mistake: five bring every singular value near one.
@@ -65,15 +73,14 @@ class Muon(GroupwiseOptimizer):
         ns_steps: int = 5,
         adjust_lr_fn: str | None = None,
     ) -> None:
-        check_lr("Muon", lr)
-        for valid, summary, given in (
+        check_hyperparameters("Muon", lr=lr)
+        check_conditions(
+            "Muon",
             (momentum >= 0.0, "momentum should be >= 0", momentum),
             (weight_decay >= 0.0, "weight_decay should be >= 0", weight_decay),
             (ns_steps < _MOST_STEPS, f"ns_steps should be less than {_MOST_STEPS}", ns_steps),
             (len(ns_coefficients) == 3, "ns_coefficients should be 3 values", ns_coefficients),
-        ):
-            if not valid:
-                raise error(ValueError, "Muon", f"{summary} but is: {given}")
+        )
         if adjust_lr_fn is not None and adjust_lr_fn not in _RATE_RULES:
             raise error(
                 ValueError,
@@ -108,59 +115,24 @@ class Muon(GroupwiseOptimizer):
 
     def _update_group(self, group: ParamGroup) -> None:
         params, grads = self._gradients(group)
-        for p in params:
-            if p.is_complex():
-                raise error(
-                    RuntimeError,
-                    "Muon",
-                    "Muon does not support complex parameters",
-                    given=f"a parameter of shape {tuple(p.shape)} and dtype {p.dtype}",
-                )
-        for p in params:
+        check_real("Muon", params)
+        options = scalar_options(group, self.defaults)
+        lr, momentum = options.lr, options.momentum
+        for p, g in zip(params, grads, strict=True):
             state = self.state[p]
-            if len(state) == 0:
+            if not state:
                 state["momentum_buffer"] = rushlight.zeros_like(p)
-        _muon_update(
-            params,
-            grads,
-            self._states(params, "momentum_buffer")[0],
-            lr=as_scalar(group["lr"], False),
-            weight_decay=group["weight_decay"],
-            momentum=group["momentum"],
-            nesterov=group["nesterov"],
-            ns_coefficients=group["ns_coefficients"],
-            eps=group["eps"],
-            ns_steps=group["ns_steps"],
-            adjust_lr_fn=group["adjust_lr_fn"],
-        )
+            buffer = state["momentum_buffer"]
+            buffer.lerp_(g, 1 - momentum)
+            direction = g.lerp(buffer, momentum) if options.nesterov else buffer
+            update = _orthogonalized(
+                direction, options.ns_coefficients, options.ns_steps, options.eps
+            )
+            p.mul_(1 - lr * options.weight_decay)
+            p.add_(update, alpha=-_adjusted_rate(lr, options.adjust_lr_fn, p))
 
 
-def _muon_update(
-    params: list[Tensor],
-    grads: list[Tensor],
-    buffers: list[Tensor],
-    *,
-    lr: Scalar,
-    weight_decay: float,
-    momentum: float,
-    nesterov: bool,
-    ns_coefficients: tuple[float, float, float],
-    eps: float,
-    ns_steps: int,
-    adjust_lr_fn: str | None,
-) -> None:
-    """Updates all parameters of a group and their momenta in place."""
-    for p, g, buffer in zip(params, grads, buffers, strict=True):
-        buffer.lerp_(g, 1 - momentum)
-        direction = g.lerp(buffer, momentum) if nesterov else buffer
-        update = _orthogonalized(direction, ns_coefficients, ns_steps, eps)
-        p.mul_(1 - lr * weight_decay)
-        p.add_(update, alpha=-_adjusted_rate(lr, adjust_lr_fn, p))
-
-
-def _orthogonalized(
-    x: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
-) -> Tensor:
+def _orthogonalized(x: Tensor, coefficients: Sequence[float], steps: int, eps: float) -> Tensor:
     """Brings all singular values of a matrix near one, by Newton-Schulz iterations in bfloat16."""
     a, b, c = coefficients
     tall = x.size(0) > x.size(1)

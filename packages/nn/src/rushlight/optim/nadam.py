@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import rushlight
 from rushlight import Tensor
 from rushlight.optim._groupwise import (
-    GroupwiseOptimizer,
+    FormulaOptimizer,
+    Options,
     Scalar,
     add_quotient,
     as_real,
     as_scalar,
-    check_betas,
-    check_capturable,
-    check_lr,
-    check_not_negative,
-    count,
-    keeps_tensors,
+    check_hyperparameters,
+    decayed,
     mean_of,
     mean_of_square,
     new_step,
@@ -27,7 +23,7 @@ from rushlight.optim.optimizer import ParamGroup, ParamsT
 _SCHEDULE_BASE = 0.96
 
 
-class NAdam(GroupwiseOptimizer):
+class NAdam(FormulaOptimizer):
     """NAdam: Adam whose first moment looks one step ahead, with a momentum that warms up.
 
     Args:
@@ -58,6 +54,9 @@ class NAdam(GroupwiseOptimizer):
         True
     """
 
+    _moments = ("exp_avg", "exp_avg_sq")
+    _counters = ("step", "mu_product")
+
     def __init__(
         self,
         params: ParamsT,
@@ -73,11 +72,8 @@ class NAdam(GroupwiseOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_lr("NAdam", lr)
-        check_not_negative("NAdam", "epsilon value", eps, "eps")
-        check_betas("NAdam", betas)
-        check_not_negative("NAdam", "weight_decay value", weight_decay, "weight_decay")
-        check_not_negative("NAdam", "momentum_decay value", momentum_decay, "momentum_decay")
+        check_hyperparameters("NAdam", lr=lr, eps=eps, betas=betas, weight_decay=weight_decay)
+        check_hyperparameters("NAdam", momentum_decay=momentum_decay)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -92,78 +88,23 @@ class NAdam(GroupwiseOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _update_group(self, group: ParamGroup) -> None:
-        params, grads = self._gradients(group)
-        for p in params:
-            state = self.state[p]
-            if len(state) == 0:
-                state["step"] = new_step(p, group)
-                state["mu_product"] = new_step(p, group).fill_(1.0)
-                state["exp_avg"] = rushlight.zeros_like(p)
-                state["exp_avg_sq"] = rushlight.zeros_like(p)
-        steps, products, means, squares = self._states(
-            params, "step", "mu_product", "exp_avg", "exp_avg_sq"
-        )
-        if group["capturable"]:
-            check_capturable("NAdam", params, steps, products)
-        keep = keeps_tensors(group)
-        beta1, beta2 = group["betas"]
-        _nadam_update(
-            params,
-            grads,
-            means,
-            squares,
-            products,
-            steps,
-            lr=as_scalar(group["lr"], keep),
-            beta1=beta1,
-            beta2=beta2,
-            eps=group["eps"],
-            weight_decay=group["weight_decay"],
-            momentum_decay=group["momentum_decay"],
-            decoupled=group["decoupled_weight_decay"],
-            maximize=group["maximize"],
-            keep_tensors=keep,
-            differentiable=group["differentiable"],
-        )
+    def _new_state(self, p: Tensor, group: ParamGroup) -> dict[str, Tensor]:
+        return {**super()._new_state(p, group), "mu_product": new_step(p, group).fill_(1.0)}
 
-
-def _nadam_update(
-    params: list[Tensor],
-    grads: list[Tensor],
-    means: list[Tensor],
-    squares: list[Tensor],
-    products: list[Tensor],
-    steps: list[Tensor],
-    *,
-    lr: Scalar,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    momentum_decay: float,
-    decoupled: bool,
-    maximize: bool,
-    keep_tensors: bool,
-    differentiable: bool,
-) -> None:
-    """Updates all parameters of a group and their states in place."""
-    for index, p in enumerate(params):
-        g = -grads[index] if maximize else grads[index]
-        t = count(steps[index], keep_tensors)
-        if weight_decay != 0 and decoupled:
-            p.mul_(1 - lr * weight_decay)
-        elif weight_decay != 0:
-            g = g.add(p, alpha=weight_decay)
-        p, g, m, v = as_real(p), as_real(g), as_real(means[index]), as_real(squares[index])
-        mu = beta1 * (1.0 - 0.5 * _SCHEDULE_BASE ** (t * momentum_decay))
-        mu_next = beta1 * (1.0 - 0.5 * _SCHEDULE_BASE ** ((t + 1) * momentum_decay))
-        products[index].mul_(mu)
-        product = as_scalar(settled(products[index], keep_tensors), keep_tensors)
+    def _update(
+        self, p: Tensor, g: Tensor, t: Scalar, state: dict[str, Tensor], options: Options
+    ) -> None:
+        differentiable, keep = options.differentiable, options.keep_tensors
+        p, g = as_real(p), as_real(decayed(p, g, options))
+        m, v = as_real(state["exp_avg"]), as_real(state["exp_avg_sq"])
+        beta1, beta2 = options.betas
+        mu = beta1 * (1.0 - 0.5 * _SCHEDULE_BASE ** (t * options.momentum_decay))
+        mu_next = beta1 * (1.0 - 0.5 * _SCHEDULE_BASE ** ((t + 1) * options.momentum_decay))
+        product = as_scalar(settled(state["mu_product"].mul_(mu), keep), keep)
         mean_of(m, g, 1 - beta1)
         mean_of_square(v, g, beta2)
         root = settled(v, differentiable).div(1 - beta2**t).sqrt()
-        root = root.add(eps) if differentiable else root.add_(eps)
-        add_quotient(p, g, root, -(lr * (1.0 - mu) / (1.0 - product)))
-        scale = -(lr * mu_next / (1.0 - product * mu_next))
+        root = root.add(options.eps) if differentiable else root.add_(options.eps)
+        add_quotient(p, g, root, -(options.lr * (1.0 - mu) / (1.0 - product)))
+        scale = -(options.lr * mu_next / (1.0 - product * mu_next))
         add_quotient(p, settled(m, differentiable), root, scale)

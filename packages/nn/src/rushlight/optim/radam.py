@@ -5,30 +5,25 @@ from __future__ import annotations
 import rushlight
 from rushlight import Tensor
 from rushlight.optim._groupwise import (
-    GroupwiseOptimizer,
+    FormulaOptimizer,
+    Options,
     Scalar,
     add_scaled,
     as_real,
-    as_scalar,
-    check_betas,
-    check_capturable,
-    check_lr,
-    check_not_negative,
-    count,
-    keeps_tensors,
+    check_hyperparameters,
+    decayed,
     mean_of,
     mean_of_square,
-    new_step,
     settled,
 )
-from rushlight.optim.optimizer import ParamGroup, ParamsT
+from rushlight.optim.optimizer import ParamsT
 
 # The variance of the adaptive rate is finite from 4 degrees of freedom; the authors' code, and
 # torch, are a little more careful.
 _DEGREES_NEEDED = 5.0
 
 
-class RAdam(GroupwiseOptimizer):
+class RAdam(FormulaOptimizer):
     """RAdam: Adam with the variance of its adaptive learning rate rectified.
 
     In the first steps, when the running mean square rests on too few gradients, it is plain
@@ -61,6 +56,8 @@ class RAdam(GroupwiseOptimizer):
         tensor([0.8000])
     """
 
+    _moments = ("exp_avg", "exp_avg_sq")
+
     def __init__(
         self,
         params: ParamsT,
@@ -75,10 +72,7 @@ class RAdam(GroupwiseOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_lr("RAdam", lr)
-        check_not_negative("RAdam", "epsilon value", eps, "eps")
-        check_betas("RAdam", betas)
-        check_not_negative("RAdam", "weight_decay value", weight_decay, "weight_decay")
+        check_hyperparameters("RAdam", lr=lr, eps=eps, betas=betas, weight_decay=weight_decay)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -92,75 +86,25 @@ class RAdam(GroupwiseOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _update_group(self, group: ParamGroup) -> None:
-        params, grads = self._gradients(group)
-        for p in params:
-            state = self.state[p]
-            if len(state) == 0:
-                state["step"] = new_step(p, group)
-                state["exp_avg"] = rushlight.zeros_like(p)
-                state["exp_avg_sq"] = rushlight.zeros_like(p)
-        steps, means, squares = self._states(params, "step", "exp_avg", "exp_avg_sq")
-        if group["capturable"]:
-            check_capturable("RAdam", params, steps)
-        keep = keeps_tensors(group)
-        beta1, beta2 = group["betas"]
-        _radam_update(
-            params,
-            grads,
-            means,
-            squares,
-            steps,
-            lr=as_scalar(group["lr"], keep),
-            beta1=beta1,
-            beta2=beta2,
-            eps=group["eps"],
-            weight_decay=group["weight_decay"],
-            decoupled=group["decoupled_weight_decay"],
-            maximize=group["maximize"],
-            keep_tensors=keep,
-            differentiable=group["differentiable"],
-        )
-
-
-def _radam_update(
-    params: list[Tensor],
-    grads: list[Tensor],
-    means: list[Tensor],
-    squares: list[Tensor],
-    steps: list[Tensor],
-    *,
-    lr: Scalar,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
-    maximize: bool,
-    keep_tensors: bool,
-    differentiable: bool,
-) -> None:
-    """Updates all parameters of a group and their states in place."""
-    for index, p in enumerate(params):
-        g = -grads[index] if maximize else grads[index]
-        t = count(steps[index], keep_tensors)
-        if weight_decay != 0 and decoupled:
-            p.mul_(1 - lr * weight_decay)
-        elif weight_decay != 0:
-            g = g.add(p, alpha=weight_decay)
-        p, g, m, v = as_real(p), as_real(g), as_real(means[index]), as_real(squares[index])
+    def _update(
+        self, p: Tensor, g: Tensor, t: Scalar, state: dict[str, Tensor], options: Options
+    ) -> None:
+        differentiable = options.differentiable
+        p, g = as_real(p), as_real(decayed(p, g, options))
+        m, v = as_real(state["exp_avg"]), as_real(state["exp_avg_sq"])
+        beta1, beta2 = options.betas
         mean_of(m, g, 1 - beta1)
         mean_of_square(v, g, beta2)
         m = settled(m, differentiable)
-        scale = -(lr / (1 - beta1**t))
+        scale = -(options.lr / (1 - beta1**t))
         correction2 = 1 - beta2**t
         rectifier = _rectifier(beta2, t, correction2)
         if isinstance(rectifier, Tensor):
-            root = settled(v, differentiable).sqrt().add(eps)
+            root = settled(v, differentiable).sqrt().add(options.eps)
             adaptive = rectifier * correction2**0.5 / root
             add_scaled(p, m * rushlight.where(rectifier > 0, adaptive, 1.0), scale)
         elif rectifier > 0:
-            p.addcdiv_(m, v.sqrt().add_(eps), value=scale * correction2**0.5 * rectifier)
+            p.addcdiv_(m, v.sqrt().add_(options.eps), value=scale * correction2**0.5 * rectifier)
         else:
             p.add_(m, alpha=scale)
 

@@ -5,26 +5,22 @@ from __future__ import annotations
 import rushlight
 from rushlight import Tensor
 from rushlight.optim._groupwise import (
-    GroupwiseOptimizer,
+    FormulaOptimizer,
+    Options,
     Scalar,
     add_quotient,
     add_scaled,
     as_real,
-    as_scalar,
-    check_capturable,
-    check_lr,
-    check_not_negative,
-    count,
-    keeps_tensors,
+    check_hyperparameters,
     mean_of,
     mean_of_square,
-    new_step,
     settled,
+    with_penalty,
 )
 from rushlight.optim.optimizer import ParamGroup, ParamsT
 
 
-class RMSprop(GroupwiseOptimizer):
+class RMSprop(FormulaOptimizer):
     """RMSprop: `p - lr * g / (sqrt(v) + eps)` with the running mean square `v` of the gradient.
 
     Args:
@@ -56,6 +52,8 @@ class RMSprop(GroupwiseOptimizer):
         tensor([0.8000])
     """
 
+    _moments = ("square_avg",)
+
     def __init__(
         self,
         params: ParamsT,
@@ -70,11 +68,9 @@ class RMSprop(GroupwiseOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_lr("RMSprop", lr)
-        check_not_negative("RMSprop", "epsilon value", eps, "eps")
-        check_not_negative("RMSprop", "momentum value", momentum, "momentum")
-        check_not_negative("RMSprop", "weight_decay value", weight_decay, "weight_decay")
-        check_not_negative("RMSprop", "alpha value", alpha, "alpha")
+        check_hyperparameters(
+            "RMSprop", lr=lr, eps=eps, momentum=momentum, weight_decay=weight_decay, alpha=alpha
+        )
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -89,76 +85,32 @@ class RMSprop(GroupwiseOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _update_group(self, group: ParamGroup) -> None:
-        params, grads = self._gradients(group)
-        has_momentum, centered = group["momentum"] > 0, group["centered"]
-        for p in params:
-            state = self.state[p]
-            if len(state) == 0:
-                state["step"] = new_step(p, group)
-                state["square_avg"] = rushlight.zeros_like(p)
-                if has_momentum:
-                    state["momentum_buffer"] = rushlight.zeros_like(p)
-                if centered:
-                    state["grad_avg"] = rushlight.zeros_like(p)
-        steps, squares = self._states(params, "step", "square_avg")
-        if group["capturable"]:
-            check_capturable("RMSprop", params, steps)
-        keep = keeps_tensors(group)
-        _rmsprop_update(
-            params,
-            grads,
-            squares,
-            self._states(params, "grad_avg")[0] if centered else None,
-            self._states(params, "momentum_buffer")[0] if has_momentum else None,
-            steps,
-            lr=as_scalar(group["lr"], keep),
-            alpha=group["alpha"],
-            eps=group["eps"],
-            weight_decay=group["weight_decay"],
-            momentum=group["momentum"],
-            maximize=group["maximize"],
-            keep_tensors=keep,
-            differentiable=group["differentiable"],
-        )
+    def _new_state(self, p: Tensor, group: ParamGroup) -> dict[str, Tensor]:
+        state = super()._new_state(p, group)
+        if group["momentum"] > 0:
+            state["momentum_buffer"] = rushlight.zeros_like(p)
+        if group["centered"]:
+            state["grad_avg"] = rushlight.zeros_like(p)
+        return state
 
-
-def _rmsprop_update(
-    params: list[Tensor],
-    grads: list[Tensor],
-    squares: list[Tensor],
-    means: list[Tensor] | None,
-    velocities: list[Tensor] | None,
-    steps: list[Tensor],
-    *,
-    lr: Scalar,
-    alpha: float,
-    eps: float,
-    weight_decay: float,
-    momentum: float,
-    maximize: bool,
-    keep_tensors: bool,
-    differentiable: bool,
-) -> None:
-    """Updates all parameters of a group and their states in place."""
-    for index, p in enumerate(params):
-        g = -grads[index] if maximize else grads[index]
-        count(steps[index], keep_tensors)
-        if weight_decay != 0:
-            g = g.add(p, alpha=weight_decay)
-        p, g, v = as_real(p), as_real(g), as_real(squares[index])
+    def _update(
+        self, p: Tensor, g: Tensor, t: Scalar, state: dict[str, Tensor], options: Options
+    ) -> None:
+        differentiable, alpha = options.differentiable, options.alpha
+        p, g = as_real(p), as_real(with_penalty(g, p, options.weight_decay))
+        v = as_real(state["square_avg"])
         mean_of_square(v, g, alpha)
         variance = settled(v, differentiable)
-        if means is not None:
-            m = as_real(means[index])
+        if options.centered:
+            m = as_real(state["grad_avg"])
             mean_of(m, g, 1 - alpha)
             m = settled(m, differentiable)
             variance = variance.addcmul(m, m, value=-1)
         root = variance.sqrt()
-        root = root.add(eps) if differentiable else root.add_(eps)
-        if velocities is None:
-            add_quotient(p, g, root, -lr)
+        root = root.add(options.eps) if differentiable else root.add_(options.eps)
+        if options.momentum > 0:
+            velocity = as_real(state["momentum_buffer"])
+            velocity.mul_(options.momentum).addcdiv_(g, root)
+            add_scaled(p, settled(velocity, differentiable), -options.lr)
         else:
-            velocity = as_real(velocities[index])
-            velocity.mul_(momentum).addcdiv_(g, root)
-            add_scaled(p, settled(velocity, differentiable), -lr)
+            add_quotient(p, g, root, -options.lr)

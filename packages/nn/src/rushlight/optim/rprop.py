@@ -6,20 +6,18 @@ import rushlight
 from rushlight import Tensor
 from rushlight._errors import error
 from rushlight.optim._groupwise import (
-    GroupwiseOptimizer,
+    FormulaOptimizer,
+    Options,
+    Scalar,
     as_real,
     as_scalar,
-    check_capturable,
-    check_lr,
-    count,
-    keeps_tensors,
-    new_step,
+    check_hyperparameters,
     settled,
 )
 from rushlight.optim.optimizer import ParamGroup, ParamsT
 
 
-class Rprop(GroupwiseOptimizer):
+class Rprop(FormulaOptimizer):
     """Rprop: a weight's step grows while its gradient keeps its sign, and shrinks when it flips.
 
     Meant for whole-batch gradients. When the sign flips, the weight rests for one step.
@@ -50,6 +48,8 @@ class Rprop(GroupwiseOptimizer):
         tensor([ 0.9000, -1.9000])
     """
 
+    _moments = ("prev",)
+
     def __init__(
         self,
         params: ParamsT,
@@ -62,7 +62,7 @@ class Rprop(GroupwiseOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_lr("Rprop", lr)
+        check_hyperparameters("Rprop", lr=lr)
         if not 0.0 < etas[0] < 1.0 < etas[1]:
             raise error(
                 ValueError,
@@ -81,61 +81,24 @@ class Rprop(GroupwiseOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _update_group(self, group: ParamGroup) -> None:
-        params, grads = self._gradients(group)
+    def _new_state(self, p: Tensor, group: ParamGroup) -> dict[str, Tensor]:
         lr = as_scalar(group["lr"], False)
-        for p in params:
-            state = self.state[p]
-            if len(state) == 0:
-                state["step"] = new_step(p, group)
-                state["prev"] = rushlight.zeros_like(p)
-                start = complex(lr, lr) if p.is_complex() else lr
-                state["step_size"] = rushlight.full_like(p, start, requires_grad=False)
-        steps, previous, sizes = self._states(params, "step", "prev", "step_size")
-        if group["capturable"]:
-            check_capturable("Rprop", params, steps)
-        _rprop_update(
-            params,
-            grads,
-            previous,
-            sizes,
-            steps,
-            shrink=group["etas"][0],
-            grow=group["etas"][1],
-            smallest=group["step_sizes"][0],
-            largest=group["step_sizes"][1],
-            maximize=group["maximize"],
-            keep_tensors=keeps_tensors(group),
-            differentiable=group["differentiable"],
-        )
+        start = complex(lr, lr) if p.is_complex() else lr
+        size = rushlight.full_like(p, start, requires_grad=False)
+        return {**super()._new_state(p, group), "step_size": size}
 
-
-def _rprop_update(
-    params: list[Tensor],
-    grads: list[Tensor],
-    previous: list[Tensor],
-    sizes: list[Tensor],
-    steps: list[Tensor],
-    *,
-    shrink: float,
-    grow: float,
-    smallest: float,
-    largest: float,
-    maximize: bool,
-    keep_tensors: bool,
-    differentiable: bool,
-) -> None:
-    """Updates all parameters of a group and their states in place."""
-    for index, p in enumerate(params):
-        g = -grads[index] if maximize else grads[index]
-        count(steps[index], keep_tensors)
+    def _update(
+        self, p: Tensor, g: Tensor, t: Scalar, state: dict[str, Tensor], options: Options
+    ) -> None:
+        shrink, grow = options.etas
+        smallest, largest = options.step_sizes
         p, g = as_real(p), as_real(g)
-        before, size = as_real(previous[index]), as_real(sizes[index])
-        agreement = g * settled(before, differentiable)
+        before, size = as_real(state["prev"]), as_real(state["step_size"])
+        agreement = g * settled(before, options.differentiable)
         flipped = agreement < 0
         factor = rushlight.ones_like(g).masked_fill_(agreement > 0, grow)
         factor.masked_fill_(flipped, shrink)
         size.mul_(factor).clamp_(smallest, largest)
         g = g.masked_fill(flipped, 0.0)
-        p.addcmul_(g.sign(), settled(size, differentiable), value=-1)
+        p.addcmul_(g.sign(), settled(size, options.differentiable), value=-1)
         before.copy_(g)

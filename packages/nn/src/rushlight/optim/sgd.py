@@ -8,11 +8,10 @@ from rushlight.optim._groupwise import (
     GroupwiseOptimizer,
     Scalar,
     add_scaled,
-    as_scalar,
+    check_hyperparameters,
     check_implementation,
-    check_lr,
-    check_not_negative,
-    keeps_tensors,
+    scalar_options,
+    with_penalty,
 )
 from rushlight.optim.optimizer import ParamGroup, ParamsT
 
@@ -66,9 +65,7 @@ class SGD(GroupwiseOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        check_lr("SGD", lr)
-        check_not_negative("SGD", "momentum value", momentum, "momentum")
-        check_not_negative("SGD", "weight_decay value", weight_decay, "weight_decay")
+        check_hyperparameters("SGD", lr=lr, momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise error(
                 ValueError,
@@ -92,52 +89,21 @@ class SGD(GroupwiseOptimizer):
 
     def _update_group(self, group: ParamGroup) -> None:
         params, grads = self._gradients(group)
-        momentum = group["momentum"]
-        velocities: list[Tensor | None] = [None] * len(params)
-        if momentum != 0:
-            velocities = [self.state[p].get("momentum_buffer") for p in params]
-        keep = keeps_tensors(group)
-        _sgd_update(
-            params,
-            grads,
-            velocities,
-            lr=as_scalar(group["lr"], keep),
-            momentum=momentum,
-            dampening=group["dampening"],
-            weight_decay=as_scalar(group["weight_decay"], keep),
-            nesterov=group["nesterov"],
-            maximize=group["maximize"],
-        )
-        if momentum != 0:
-            for parameter, velocity in zip(params, velocities, strict=True):
-                self.state[parameter]["momentum_buffer"] = velocity
+        options = scalar_options(group, self.defaults)
+        momentum = options.momentum
+        for p, g in zip(params, grads, strict=True):
+            g = with_penalty(-g if options.maximize else g, p, options.weight_decay)
+            if momentum != 0:
+                velocity = self._velocity(p, g, momentum, 1 - options.dampening)
+                g = g.add(velocity, alpha=momentum) if options.nesterov else velocity
+            add_scaled(p, g, -options.lr)
 
-
-def _sgd_update(
-    params: list[Tensor],
-    grads: list[Tensor],
-    velocities: list[Tensor | None],
-    *,
-    lr: Scalar,
-    momentum: float,
-    dampening: float,
-    weight_decay: Scalar,
-    nesterov: bool,
-    maximize: bool,
-) -> None:
-    """Updates all parameters of a group; fills in the velocities that are None."""
-    for index, (p, g) in enumerate(zip(params, grads, strict=True)):
-        if maximize:
-            g = -g
-        if isinstance(weight_decay, Tensor):
-            g = g.addcmul(p.clone(), weight_decay)
-        elif weight_decay != 0:
-            g = g.add(p, alpha=weight_decay)
-        if momentum != 0:
-            velocity = velocities[index]
-            if velocity is None:
-                velocity = velocities[index] = g.detach().clone()
-            else:
-                velocity.mul_(momentum).add_(g, alpha=1 - dampening)
-            g = g.add(velocity, alpha=momentum) if nesterov else velocity
-        add_scaled(p, g, -lr)
+    def _velocity(self, p: Tensor, g: Tensor, momentum: Scalar, share: Scalar) -> Tensor:
+        """The running sum of the gradients, which takes the first one whole."""
+        state = self.state[p]
+        velocity: Tensor | None = state.get("momentum_buffer")
+        if velocity is None:
+            velocity = state["momentum_buffer"] = g.detach().clone()
+        else:
+            velocity.mul_(momentum).add_(g, alpha=share)
+        return velocity

@@ -111,7 +111,10 @@ def _moments(xp: ArrayModule) -> Kernels:
         else:
             squares = xp.multiply(centred, centred, out=centred) if x.ndim else centred * centred
         freedom = max(_count(x, dim) - correction, 0)
-        return total(squares, dim, keepdim) / freedom
+        sums = total(squares, dim, keepdim)
+        if not freedom:  # a division would warn
+            return xp.where(sums > 0, math.inf, math.nan).astype(sums.dtype)
+        return sums / freedom
 
     def std(x: Array, *, dim: Dims, correction: float = 1, keepdim: bool) -> Array:
         return xp.sqrt(var(x, dim=dim, correction=correction, keepdim=keepdim))

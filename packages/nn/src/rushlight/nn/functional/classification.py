@@ -119,19 +119,13 @@ def _as_int64(target: Tensor) -> Tensor:
 def _nll(
     log_probs: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str
 ) -> Tensor:
-    """Brings the classes last and all else into rows, which is what the operator takes."""
+    """The operator, which knows batches only; a single sample is a batch of one."""
     target = _as_int64(target)
-    if log_probs.ndim <= 1:
-        rows, flat = log_probs.reshape(1, -1), target.reshape(1)
-    elif log_probs.ndim == 2:
-        rows, flat = log_probs, target
-    else:
-        classes = log_probs.shape[1]
-        rows = log_probs.movedim(1, -1).reshape(target.numel(), classes)
-        flat = target.reshape(-1)
-    loss: Tensor = ops.nll_loss(rows, flat, weight, reduction=reduction, ignore_index=ignore_index)[
-        0
-    ]
+    single = log_probs.ndim <= 1
+    batch = log_probs.reshape(1, -1) if single else log_probs
+    targets = target.reshape(1) if single else target
+    settings = {"reduction": reduction, "ignore_index": ignore_index}
+    loss: Tensor = ops.nll_loss(batch, targets, weight, **settings)[0]
     return loss.reshape(target.shape) if reduction == "none" else loss
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from rushlight import Tensor, ops
 from rushlight._errors import error
@@ -45,8 +46,9 @@ def max_pool1d(
         >>> rushlight.nn.functional.max_pool1d(rushlight.tensor([[1.0, 3.0, 2.0, 0.0]]), 2)
         tensor([[3., 2.]])
     """
-    result = max_pool1d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
-    return result if return_indices else result[0]
+    windows = (kernel_size, stride, padding, dilation)
+    pool = _max_pool if return_indices else _max_pool_values
+    return pool("max_pool1d", 1, input, windows, ceil_mode)
 
 
 def max_pool2d(
@@ -73,8 +75,9 @@ def max_pool2d(
         >>> rushlight.nn.functional.max_pool2d(rushlight.ones(1, 4, 4), 2).shape
         rushlight.Size([1, 2, 2])
     """
-    result = max_pool2d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
-    return result if return_indices else result[0]
+    windows = (kernel_size, stride, padding, dilation)
+    pool = _max_pool if return_indices else _max_pool_values
+    return pool("max_pool2d", 2, input, windows, ceil_mode)
 
 
 def max_pool3d(
@@ -92,8 +95,9 @@ def max_pool3d(
         >>> rushlight.nn.functional.max_pool3d(rushlight.ones(1, 4, 4, 4), 2).shape
         rushlight.Size([1, 2, 2, 2])
     """
-    result = max_pool3d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
-    return result if return_indices else result[0]
+    windows = (kernel_size, stride, padding, dilation)
+    pool = _max_pool if return_indices else _max_pool_values
+    return pool("max_pool3d", 3, input, windows, ceil_mode)
 
 
 def max_pool1d_with_indices(
@@ -349,6 +353,34 @@ def _max_pool(
     windows: tuple[Ints, Ints | None, Ints, Ints],
     ceil_mode: bool,
 ) -> tuple[Tensor, Tensor]:
+    settings = _max_settings(who, spatial, input, windows, ceil_mode)
+    values, indices = ops.max_pool(_batched(input, spatial), **settings)
+    if input.ndim == spatial + 1:
+        return values.squeeze(0), indices.squeeze(0)
+    return values, indices
+
+
+def _max_pool_values(
+    who: str,
+    spatial: int,
+    input: Tensor,
+    windows: tuple[Ints, Ints | None, Ints, Ints],
+    ceil_mode: bool,
+) -> Tensor:
+    """As `_max_pool`, but where nothing is recorded no indices are made."""
+    settings = _max_settings(who, spatial, input, windows, ceil_mode)
+    values: Tensor = ops.max_pool_values(_batched(input, spatial), **settings)
+    return values.squeeze(0) if input.ndim == spatial + 1 else values
+
+
+def _max_settings(
+    who: str,
+    spatial: int,
+    input: Tensor,
+    windows: tuple[Ints, Ints | None, Ints, Ints],
+    ceil_mode: bool,
+) -> dict[str, Any]:
+    """The operators' attributes, checked."""
     kernel = int_tuple(windows[0], spatial, who, "kernel_size")
     strides = stride_tuple(windows[1], kernel, who)
     paddings = int_tuple(windows[2], spatial, who, "padding")
@@ -356,17 +388,13 @@ def _max_pool(
     check_positive(who, kernel_size=kernel, stride=strides, dilation=dilations)
     spans = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilations))
     _check_windows(who, spatial, input, spans, strides, paddings, ceil_mode)
-    values, indices = ops.max_pool(
-        _batched(input, spatial),
-        kernel_size=kernel,
-        stride=strides,
-        padding=paddings,
-        dilation=dilations,
-        ceil_mode=ceil_mode,
-    )
-    if input.ndim == spatial + 1:
-        return values.squeeze(0), indices.squeeze(0)
-    return values, indices
+    return {
+        "kernel_size": kernel,
+        "stride": strides,
+        "padding": paddings,
+        "dilation": dilations,
+        "ceil_mode": ceil_mode,
+    }
 
 
 def _avg_pool(

@@ -7,7 +7,7 @@ import warnings
 from abc import abstractmethod
 
 import rushlight
-from rushlight import Tensor
+from rushlight import Tensor, ops
 from rushlight._errors import error
 
 from .. import functional as F
@@ -248,7 +248,7 @@ class RNNBase(Module):
         self, x: Tensor, sizes: list[int], start: State, suffix: str, backwards: bool
     ) -> tuple[Tensor, State]:
         """Steps through time; sequences end (or begin, going backwards) where sizes change."""
-        steps = x.split(sizes)
+        steps = ops.recurrent_steps(x, sizes=tuple(sizes))
         order = range(len(sizes) - 1, -1, -1) if backwards else range(len(sizes))
         state = tuple(part[: sizes[order[0]]] for part in start)
         outputs: list[Tensor] = []

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import rushlight
-from rushlight import Tensor
+from rushlight import Tensor, ops
 from rushlight._errors import error
 
 from .. import functional as F
@@ -17,19 +17,14 @@ from .module import Module
 
 def lstm_update(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     """Hidden and cell state after a step, from the gates before their non-linearities."""
-    i, f, g, o = gates.chunk(4, -1)
-    cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
-    return o.sigmoid() * cell.tanh(), cell
+    hidden, cell, _ = ops.lstm_pointwise(gates, cell)
+    return hidden, cell
 
 
 def gru_update(input_gates: Tensor, hidden_gates: Tensor, hidden: Tensor) -> Tensor:
     """The hidden state after a step."""
-    reset_x, update_x, new_x = input_gates.chunk(3, -1)
-    reset_h, update_h, new_h = hidden_gates.chunk(3, -1)
-    reset = (reset_x + reset_h).sigmoid()
-    update = (update_x + update_h).sigmoid()
-    new = (new_x + reset * new_h).tanh()
-    return new + update * (hidden - new)
+    hidden, _ = ops.gru_pointwise(input_gates, hidden_gates, hidden)
+    return hidden
 
 
 class RNNCellBase(Module):
