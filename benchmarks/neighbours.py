@@ -46,7 +46,9 @@ def main() -> None:
             pairs = [(seconds(without, code), seconds(beside, code)) for _ in range(ROUNDS)]
             alone = statistics.median(a for a, _ in pairs)
             more = statistics.median(b - a for a, b in pairs)
-            print(f"{label:20} {alone * 1e3:6.1f} ms alone, {more * 1e3:+5.1f} ms beside neighbours")
+            print(
+                f"{label:20} {alone * 1e3:6.1f} ms alone, {more * 1e3:+5.1f} ms beside neighbours"
+            )
 
 
 if __name__ == "__main__":

@@ -95,16 +95,22 @@ def cnn(device: str) -> None:
 LEVELS: tuple[Callable[[str], None], ...] = (memory, arithmetic, mlp, cnn)
 
 
+def bare(name: str) -> Backend:
+    """A backend without kernels."""
+    backend = Backend(name, device=lambda index: SeparateMemory(np))
+    register(backend)
+    return backend
+
+
 def needed() -> dict[Callable[[str], None], list[str]]:
     """The kernels that each level needs beyond those of the levels before it."""
-    backend = Backend("levels", device=lambda index: SeparateMemory(np))
-    register(backend)
-    family = array_kernels(np)
-    return {level: sorted(grown(backend, family, level)) for level in LEVELS}
+    backend = bare("levels")
+    return {level: sorted(grown(backend, level)) for level in LEVELS}
 
 
-def grown(backend: Backend, family: dict, level: Callable[[str], None]) -> list[str]:
+def grown(backend: Backend, level: Callable[[str], None]) -> list[str]:
     """Adds kernels until a level's program runs; their names."""
+    family = array_kernels(np)
     added: list[str] = []
     while True:
         try:
@@ -125,6 +131,10 @@ def table() -> str:
     for number, (level, names) in enumerate(needed().items(), 1):
         told = ", ".join(f"`{name}`" for name in names)
         lines.append(f"| {number} | {level.__doc__} | {len(names)}: {told} |")
+    fewest = {level: sorted(grown(bare(level.__name__), level)) for level in LEVELS[2:]}
+    counts = " and ".join(f"level {n} runs with {len(f)}" for n, f in enumerate(fewest.values(), 3))
+    told = ", ".join(f"`{name}`" for name in fewest[mlp])
+    lines.append(f"\nWithout the levels before it, {counts} kernels. The perceptron's: {told}.")
     return "\n".join(lines)
 
 

@@ -49,6 +49,7 @@ WRITTEN: dict[str, Kernel] = {
     "any": lambda x, *, dim, keepdim: xp.any(x, axis=dim, keepdims=keepdim),
     "all": lambda x, *, dim, keepdim: xp.all(x, axis=dim, keepdims=keepdim),
     "argmax": lambda x, *, dim, keepdim: xp.argmax(x, axis=axis(x, dim), keepdims=keepdim),
+    "argmin": lambda x, *, dim, keepdim: xp.argmin(x, axis=axis(x, dim), keepdims=keepdim),
     "masked_fill": lambda x, mask, value: xp.where(mask, value, x),
     "mm": xp.matmul,
     "bmm": xp.matmul,

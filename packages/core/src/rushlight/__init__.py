@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os.path
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,15 @@ if not os.path.isdir(os.path.join(os.path.dirname(__file__), "nn")):
 # Overflow and division by zero are answered by IEEE 754, silently as in torch.  The filter is for
 # rushlight's own modules only, and costs nothing where nothing overflows.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"rushlight")
+
+# What this imports stays; searching it for garbage would be a sixth of the time to import.
+_collects = gc.isenabled()
+gc.disable()
+try:
+    from . import _ops
+finally:
+    if _collects:
+        gc.enable()
 
 from . import autograd as autograd
 from . import backend as backend
@@ -83,7 +93,6 @@ from ._layout import strided as strided
 from ._limits import finfo as finfo
 from ._limits import iinfo as iinfo
 from ._operator import result_type as result_type
-from ._ops import install as _install
 from ._preflight import preflight as preflight
 from ._size import Size as Size
 from ._tensor.printing import get_printoptions as get_printoptions
@@ -94,7 +103,7 @@ from .backend._registry import set_num_threads as set_num_threads
 from .serialization import load as load
 from .serialization import save as save
 
-_install(globals())
+_ops.install(globals())
 
 from math import e as e
 from math import inf as inf
@@ -107,7 +116,7 @@ if TYPE_CHECKING:
     from rushlight import nn as nn
     from rushlight import optim as optim
 else:
-    _LAZY = ("nn", "optim", "testing", "func", "random", "compile", "profiler", "signal", "masked")
+    _LAZY = ("nn", "optim", "testing", "func", "random", "signal", "masked")
 
     def __getattr__(name: str) -> Any:
         if name in _LAZY:

@@ -59,7 +59,7 @@ def detour(op: Operator, inputs: tuple[Any, ...], attributes: dict[str, Any], ki
 def _computed(
     op: Operator, inputs: tuple[Any, ...], attributes: dict[str, Any], away: device, there: Kind
 ) -> tuple[Any, int]:
-    """Results on the device `away`, computed by kernels of the kind `there`; and the bytes moved."""
+    """Results on the device `away` from kernels of the kind `there`, and how many bytes moved."""
     from ._dispatch import execute_kernel
 
     moved = 0

@@ -41,7 +41,10 @@ def unary_entry(op: Operator) -> Entry:
                 native = x._a
                 if native is None:
                     native = native_of(x)
-                result = kernel(native)
+                try:
+                    result = kernel(native)
+                except Exception as raised:
+                    raise explained(op, (x,), NO_ATTRIBUTES, raised) from raised
                 if result.__class__ is not kind.array:
                     result = kind.runtime.wrap(result, kind.dtype)
                 out = _new(Tensor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -127,10 +126,9 @@ def indexed_write(
             return written(plan(*arguments, **keywords), plan.__name__)
 
         name = plan.__name__
-        signature = inspect.signature(plan).replace(return_annotation="Tensor")
-        for made in (plain, writing):
-            made.__signature__ = signature  # type: ignore[attr-defined]
-            made.__annotations__ = {**plan.__annotations__, "return": "Tensor"}
+        # What the public functions return; `inspect.signature` asks the plan, which they wrap.
+        for told in (plan, plain, writing):
+            told.__annotations__["return"] = "Tensor"
         writing.__name__ = writing.__qualname__ = name + "_"
         writing.__doc__ = f"In-place version of `{name}`: writes into the tensor itself."
         if function:

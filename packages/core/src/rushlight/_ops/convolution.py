@@ -16,7 +16,7 @@ from .._dispatch import Spec
 from .._dtypes import float32
 from .._errors import error
 from .._modes import STATE, entered
-from .._operator import operator, operators
+from .._operator import Operator, operator, operators
 from .._tensor.tensor import Tensor
 from ._batching import front
 from ._public import PUBLIC, export
@@ -370,39 +370,31 @@ def _from_channels(out: Tensor, dim: int, groups: int, batch: int) -> Tensor:
     return _merged(out.permute(order), dim + 1)
 
 
-@conv_op.batching
-def _(inputs: Any, dims: Any, *, groups: int, **settings: Any) -> tuple[Tensor, int]:
-    (x, weight), (dx, dw) = inputs, dims
-    if dw is None:
-        x = front(x, dx)
-        out = conv_op(_merged(x, 0), weight, groups=groups, **settings)
-        return _split(out, 0, x.shape[0]), 0
-    weight = front(weight, dw)
-    batch = weight.shape[0]
-    if dx is None:
-        out = conv_op(x, _into_channels(weight, 0, groups), groups=groups, **settings)
-        return _from_channels(out, 1, groups, batch), 0
-    x = _into_channels(front(x, dx), 1, 1)
-    out = conv_op(x, _merged(weight, 0), groups=batch * groups, **settings)
-    return _split(out, 1, batch), 1
+def _batched_by_weight(op: Operator, out_channels: int) -> None:
+    """Batching of a convolution, plain or transposed; the dimension of the weight that makes the
+    result's channels tells which."""
+
+    def rule(inputs: Any, dims: Any, *, groups: int, **settings: Any) -> tuple[Tensor, int]:
+        (x, weight), (dx, dw) = inputs, dims
+        if dw is None:
+            x = front(x, dx)
+            out = op(_merged(x, 0), weight, groups=groups, **settings)
+            return _split(out, 0, x.shape[0]), 0
+        weight = front(weight, dw)
+        batch = weight.shape[0]
+        if dx is None:
+            # The weight's first dimension runs over the groups, its second over one group only.
+            weight = _into_channels(weight, out_channels, 1 if out_channels else groups)
+            return _from_channels(op(x, weight, groups=groups, **settings), 1, groups, batch), 0
+        x = _into_channels(front(x, dx), 1, 1)
+        out = op(x, _merged(weight, 0), groups=batch * groups, **settings)
+        return _split(out, 1, batch), 1
+
+    op.batching(rule)
 
 
-@conv_grad_input_op.batching
-def _(inputs: Any, dims: Any, *, groups: int, **settings: Any) -> tuple[Tensor, int]:
-    (g, weight), (dg, dw) = inputs, dims
-    if dw is None:
-        g = front(g, dg)
-        out = conv_grad_input_op(_merged(g, 0), weight, groups=groups, **settings)
-        return _split(out, 0, g.shape[0]), 0
-    weight = front(weight, dw)
-    batch = weight.shape[0]
-    if dg is None:
-        weight = _into_channels(weight, 1, 1)
-        out = conv_grad_input_op(g, weight, groups=groups, **settings)
-        return _from_channels(out, 1, groups, batch), 0
-    g = _into_channels(front(g, dg), 1, 1)
-    out = conv_grad_input_op(g, _merged(weight, 0), groups=batch * groups, **settings)
-    return _split(out, 1, batch), 1
+_batched_by_weight(conv_op, 0)
+_batched_by_weight(conv_grad_input_op, 1)
 
 
 @conv_grad_weight_op.batching

@@ -7,6 +7,7 @@ gives that identity.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from .._config import settings
@@ -120,16 +121,7 @@ def _squeezed(x: Tensor, dims: tuple[int, ...], keepdim: Any) -> Tensor:
 # -- reductions ---------------------------------------------------------------------------------
 
 
-@_public
-def sum(
-    input: Tensor,
-    dim: Any = None,
-    *,
-    keepdim: bool | None = False,
-    dtype: DType | None = None,
-    mask: Tensor | None = None,
-) -> Tensor:
-    """The sum of the elements that the mask admits.
+_SUM_ARGUMENTS = """
 
     Args:
         input: Tensor.
@@ -142,86 +134,71 @@ def sum(
         >>> rushlight.masked.sum(x, 0, mask=rushlight.tensor([True, False, True]))
         tensor(4)
     """
-    dims = _dims("masked.sum", dim, input.ndim)
-    x = _filled("masked.sum", _accumulated(input, dtype), mask, 0)
-    return operators["sum"](x, dim=dims, keepdim=bool(keepdim))  # type: ignore[no-any-return]
 
 
-@_public
-def prod(
-    input: Tensor,
-    dim: Any = None,
-    *,
-    keepdim: bool | None = False,
-    dtype: DType | None = None,
-    mask: Tensor | None = None,
-) -> Tensor:
-    """The product of the elements that the mask admits; see `masked.sum`."""
-    dims = _dims("masked.prod", dim, input.ndim)
-    x = _filled("masked.prod", _accumulated(input, dtype), mask, 1)
-    return operators["prod"](x, dim=dims, keepdim=bool(keepdim))  # type: ignore[no-any-return]
+def _identity_of(identity: Any, x: Tensor) -> Any:
+    return identity(x) if callable(identity) else identity
 
 
-@_public
-def amax(
-    input: Tensor,
-    dim: Any = None,
-    *,
-    keepdim: bool | None = False,
-    dtype: DType | None = None,
-    mask: Tensor | None = None,
-) -> Tensor:
-    """The largest of the elements that the mask admits; see `masked.sum`."""
-    dims = _dims("masked.amax", dim, input.ndim)
-    x = _in(input, dtype)
-    x = _filled("masked.amax", x, mask, _lowest(x))
-    return x.amax(dims, keepdim=bool(keepdim))
+def _over_dims(name: str, identity: Any, prepare: Callable[..., Tensor], doc: str) -> None:
+    """A reduction of any dimensions in which masked-out elements count as its identity."""
+
+    def reduction(
+        input: Tensor,
+        dim: Any = None,
+        *,
+        keepdim: bool | None = False,
+        dtype: DType | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        dims = _dims(who, dim, input.ndim)
+        x = prepare(input, dtype)
+        x = _filled(who, x, mask, _identity_of(identity, x))
+        return operators[name](x, dim=dims, keepdim=bool(keepdim))  # type: ignore[no-any-return]
+
+    who = f"masked.{name}"
+    _publish(reduction, name, doc)
 
 
-@_public
-def amin(
-    input: Tensor,
-    dim: Any = None,
-    *,
-    keepdim: bool | None = False,
-    dtype: DType | None = None,
-    mask: Tensor | None = None,
-) -> Tensor:
-    """The smallest of the elements that the mask admits; see `masked.sum`."""
-    dims = _dims("masked.amin", dim, input.ndim)
-    x = _in(input, dtype)
-    x = _filled("masked.amin", x, mask, _highest(x))
-    return x.amin(dims, keepdim=bool(keepdim))
+def _place_of(name: str, identity: Any, doc: str) -> None:
+    """`argmax` and `argmin`."""
+
+    def search(
+        input: Tensor,
+        dim: int | None = None,
+        *,
+        keepdim: bool | None = False,
+        dtype: DType | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        x = _in(input, dtype)
+        found = getattr(_filled(who, x, mask, identity(x)), name)(dim, bool(keepdim))
+        return _in(found, x.dtype)  # torch's too is of the input's dtype
+
+    who = f"masked.{name}"
+    _publish(search, name, doc)
 
 
-@_public
-def argmax(
-    input: Tensor,
-    dim: int | None = None,
-    *,
-    keepdim: bool | None = False,
-    dtype: DType | None = None,
-    mask: Tensor | None = None,
-) -> Tensor:
-    """Where the largest element is that the mask admits; see `masked.sum`."""
-    x = _in(input, dtype)
-    found = _filled("masked.argmax", x, mask, _lowest(x)).argmax(dim, bool(keepdim))
-    return _in(found, x.dtype)  # torch's too is of the input's dtype
+def _publish(function: Any, name: str, doc: str) -> None:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    _public(function)
 
 
-@_public
-def argmin(
-    input: Tensor,
-    dim: int | None = None,
-    *,
-    keepdim: bool | None = False,
-    dtype: DType | None = None,
-    mask: Tensor | None = None,
-) -> Tensor:
-    """Where the smallest element is that the mask admits; see `masked.sum`."""
-    x = _in(input, dtype)
-    found = _filled("masked.argmin", x, mask, _highest(x)).argmin(dim, bool(keepdim))
-    return _in(found, x.dtype)  # torch's too is of the input's dtype
+_over_dims("sum", 0, _accumulated, "The sum of the elements that the mask admits." + _SUM_ARGUMENTS)
+_over_dims(
+    "prod", 1, _accumulated, "The product of the elements that the mask admits; see `masked.sum`."
+)
+_over_dims(
+    "amax", _lowest, _in, "The largest of the elements that the mask admits; see `masked.sum`."
+)
+_over_dims(
+    "amin", _highest, _in, "The smallest of the elements that the mask admits; see `masked.sum`."
+)
+_place_of("argmax", _lowest, "Where the largest element is that the mask admits; see `masked.sum`.")
+_place_of(
+    "argmin", _highest, "Where the smallest element is that the mask admits; see `masked.sum`."
+)
 
 
 @_public
@@ -397,47 +374,28 @@ def logaddexp(
 # -- along one dimension ------------------------------------------------------------------------
 
 
-@_public
-def cumsum(
-    input: Tensor, dim: int, *, dtype: DType | None = None, mask: Tensor | None = None
-) -> Tensor:
-    """Running sums in which masked-out elements count as 0."""
-    place = check_dim("masked.cumsum", dim, input.ndim)
-    x = _in(input, dtype)
-    return _in(_filled("masked.cumsum", x, mask, 0).cumsum(place), x.dtype)
+def _along_dim(name: str, identity: Any, doc: str) -> None:
+    """A function along a dimension for which masked-out elements count as the identity."""
+
+    def function(
+        input: Tensor, dim: int, *, dtype: DType | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        place = check_dim(who, dim, input.ndim)
+        x = _in(input, dtype)
+        filled = _filled(who, x, mask, _identity_of(identity, x))
+        return _in(PUBLIC[""][name](filled, place), x.dtype)
+
+    who = f"masked.{name}"
+    _publish(function, name, doc)
 
 
-@_public
-def cumprod(
-    input: Tensor, dim: int, *, dtype: DType | None = None, mask: Tensor | None = None
-) -> Tensor:
-    """Running products in which masked-out elements count as 1."""
-    place = check_dim("masked.cumprod", dim, input.ndim)
-    x = _in(input, dtype)
-    return _in(_filled("masked.cumprod", x, mask, 1).cumprod(place), x.dtype)
-
-
-def _softened(who: str, name: str, x: Tensor, dim: int, mask: Tensor | None, fill: Any) -> Tensor:
-    place = check_dim(who, dim, x.ndim)
-    return PUBLIC[""][name](_filled(who, x, mask, fill), place)  # type: ignore[no-any-return]
-
-
-@_public
-def softmax(
-    input: Tensor, dim: int, *, dtype: DType | None = None, mask: Tensor | None = None
-) -> Tensor:
-    """softmax over the elements that the mask admits; the others get 0 (all get NaN if none is)."""
-    x = _in(input, dtype)
-    return _softened("masked.softmax", "softmax", x, dim, mask, _lowest(x))
-
-
-@_public
-def log_softmax(
-    input: Tensor, dim: int, *, dtype: DType | None = None, mask: Tensor | None = None
-) -> Tensor:
-    """log of `masked.softmax`."""
-    x = _in(input, dtype)
-    return _softened("masked.log_softmax", "log_softmax", x, dim, mask, _lowest(x))
+_along_dim("cumsum", 0, "Running sums in which masked-out elements count as 0.")
+_along_dim("cumprod", 1, "Running products in which masked-out elements count as 1.")
+_along_dim(
+    "softmax", _lowest,
+    "softmax over the elements that the mask admits; the others get 0 (all get NaN if none is).",
+)  # fmt: skip
+_along_dim("log_softmax", _lowest, "log of `masked.softmax`.")
 
 
 @_public
@@ -445,9 +403,9 @@ def softmin(
     input: Tensor, dim: int, *, dtype: DType | None = None, mask: Tensor | None = None
 ) -> Tensor:
     """softmax of the negative: the smallest element weighs most."""
+    place = check_dim("masked.softmin", dim, input.ndim)
     x = _in(input, dtype)
-    filled = _filled("masked.softmin", x, mask, _highest(x))
-    return _softened("masked.softmin", "softmax", -filled, dim, None, None)
+    return (-_filled("masked.softmin", x, mask, _highest(x))).softmax(place)
 
 
 @_public

@@ -144,14 +144,16 @@ def exponential(M: int, *, center: float | None = None, tau: float = 1.0, sym: b
     if sym and center is not None:
         raise error(ValueError, "exponential", "Center must be None for symmetric windows")
     peak = _middle(M, sym) if center is None else center
-    return np.exp(-np.abs(np.arange(M) - peak) / tau)
+    values: Host = np.exp(-np.abs(np.arange(M) - peak) / tau)
+    return values
 
 
 @_window
 def cosine(M: int, *, sym: bool = True) -> Host:
     """Half a period of a sine."""
     steps = max(M if sym else M + 1, 1)
-    return np.sin((np.arange(M) + 0.5) * (np.pi / steps))
+    values: Host = np.sin((np.arange(M) + 0.5) * (np.pi / steps))
+    return values
 
 
 @_window

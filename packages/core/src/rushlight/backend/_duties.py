@@ -18,8 +18,8 @@ is written here, and a runtime that has none of them is complete.
 |              |                               | by when they were launched                        |
 | compile      | `compile(graph)`              | a program runs as one kernel call per operator    |
 
-Protocol 1.0 uses `describe` (`python -m rushlight`) and `bind` (every kernel).  The core may start to
-use another in any minor version of the protocol; it never requires one within a major version.
+Protocol 1.0 uses `describe` (`python -m rushlight`) and `bind` (every kernel).  The core may start
+to use another in any minor version of the protocol; it never requires one within a major version.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from ._tables import bytes_text, table
 Policy = Literal["error", "warn", "allow"]
 POLICIES = ("error", "warn", "allow")
 _policy: ContextVar[str] = ContextVar("rushlight_fallback", default="error")
-#: A run with ever new shapes would fill the memory with rows; beyond this many, shapes are left out.
+#: Ever new shapes would fill the memory with rows; beyond this many, shapes are left out.
 MAX_ROWS = 4096
 
 

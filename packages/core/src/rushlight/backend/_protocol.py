@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -112,12 +112,6 @@ class Manifest:
     notes: str = ""
 
 
-@dataclass(slots=True)
-class _Registered:
-    kernel: KernelEntry
-    dtypes: frozenset[DType] | None
-
-
 class Backend:
     """A device type with its kernels, as a plugin registers it.
 
@@ -158,9 +152,9 @@ class Backend:
         self.threads = threads
         self._make_device = device
         self._runtimes: dict[int, DeviceRuntime] = {}
-        self._kernels: dict[str, list[_Registered]] = {}
+        self._kernels: dict[str, list[tuple[KernelEntry, frozenset[DType] | None]]] = {}
         for kernel_name, kernel in (kernels or {}).items():
-            self._kernels[kernel_name] = [_Registered(kernel, None)]
+            self._kernels[kernel_name] = [(kernel, None)]
 
     def kernel(
         self, name: str, *, dtypes: frozenset[DType] | None = None, accepts_out: bool = False
@@ -174,7 +168,7 @@ class Backend:
         """
 
         def register(function: K) -> K:
-            self._kernels.setdefault(name, []).insert(0, _Registered(function, dtypes))
+            self._kernels.setdefault(name, []).insert(0, (function, dtypes))
             (self.accepts_out.add if accepts_out else self.accepts_out.discard)(name)
             return function
 
@@ -186,9 +180,8 @@ class Backend:
 
     def find_kernel(self, name: str, dtype: DType) -> Kernel | None:
         """The kernel of an operator for a first operand of a dtype, if there is one."""
-        for registered in self._kernels.get(name, ()):
-            if registered.dtypes is None or dtype in registered.dtypes:
-                found = registered.kernel
+        for found, dtypes in self._kernels.get(name, ()):
+            if dtypes is None or dtype in dtypes:
                 if not isinstance(found, Mapping):
                     return found
                 chosen = found.get(dtype.kernel_class, found.get("default"))
@@ -208,12 +201,11 @@ class Backend:
         return next((i for i, found in self._runtimes.items() if found is runtime), None)
 
 
-@dataclass(slots=True)
-class Failure:
+class Failure(NamedTuple):
     """Why a plugin could not be loaded."""
 
     type: str
     distribution: str
     version: str
     cause: str
-    traceback: str = field(default="", repr=False)
+    traceback: str

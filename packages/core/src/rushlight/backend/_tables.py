@@ -41,11 +41,9 @@ def bytes_text(count: int) -> str:
         >>> bytes_text(1536)
         '1.5 KiB'
     """
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            break
-        size /= 1024
-    else:
-        unit = "TiB"
-    return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
+    if count < 1024:
+        return f"{count} B"
+    size, unit = count / 1024, 0
+    while size >= 1024 and unit < 3:
+        size, unit = size / 1024, unit + 1
+    return f"{size:.1f} {('KiB', 'MiB', 'GiB', 'TiB')[unit]}"
