@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -102,10 +103,17 @@ def bare(name: str) -> Backend:
     return backend
 
 
+@cache
 def needed() -> dict[Callable[[str], None], list[str]]:
     """The kernels that each level needs beyond those of the levels before it."""
     backend = bare("levels")
     return {level: sorted(grown(backend, level)) for level in LEVELS}
+
+
+@cache
+def fewest(level: Callable[[str], None]) -> list[str]:
+    """The kernels that a level needs by itself."""
+    return sorted(grown(bare(level.__name__), level))
 
 
 def grown(backend: Backend, level: Callable[[str], None]) -> list[str]:
@@ -131,10 +139,12 @@ def table() -> str:
     for number, (level, names) in enumerate(needed().items(), 1):
         told = ", ".join(f"`{name}`" for name in names)
         lines.append(f"| {number} | {level.__doc__} | {len(names)}: {told} |")
-    fewest = {level: sorted(grown(bare(level.__name__), level)) for level in LEVELS[2:]}
-    counts = " and ".join(f"level {n} runs with {len(f)}" for n, f in enumerate(fewest.values(), 3))
-    told = ", ".join(f"`{name}`" for name in fewest[mlp])
-    lines.append(f"\nWithout the levels before it, {counts} kernels. The perceptron's: {told}.")
+    told = ", ".join(f"`{name}`" for name in fewest(mlp))
+    lines += [
+        "",
+        f"Without the levels before it, level 3 needs {len(fewest(mlp))} kernels, and level 4 "
+        f"{len(fewest(cnn))}. The perceptron's are {told}.",
+    ]
     return "\n".join(lines)
 
 

@@ -222,7 +222,9 @@ def test_operator_that_the_host_lacks_too(far: str, monkeypatch: pytest.MonkeyPa
     from rushlight.backend import kind_of
 
     host = kind_of(rushlight.device("cpu"), rushlight.float32)
-    monkeypatch.setitem(host.t, operators["cumsum"].index, None)  # type: ignore[arg-type]
+    without = list(host.t)
+    without[operators["cumsum"].index] = None
+    monkeypatch.setattr(host, "t", without)
     x = rushlight.tensor([1.0], device=far)
     with fallback("allow"), pytest.raises(NotImplementedError) as raised:
         x.cumsum(0)

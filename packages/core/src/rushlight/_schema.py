@@ -19,6 +19,9 @@ from ._errors import error
 _SCHEMA = re.compile(r"\s*(\w+)\((.*)\)\s*->\s*(.+?)\s*$", re.DOTALL)
 _PARAMETER = re.compile(r"([\w\[\]|]+\??)(?:\((\w+!?)\))?(\[\])?\s+(\w+)(?:\s*=\s*(.+))?$")
 
+#: The usual defaults, and none; others are parsed.
+_USUAL = {None: None, "None": None, "False": False, "True": True, "0": 0, "1": 1}
+
 
 class Parameter:
     """One parameter of a schema, never changed.
@@ -106,8 +109,8 @@ def _parameter(text: str) -> Parameter:
             expected="TYPE NAME or TYPE NAME=DEFAULT",
         )
     kind, alias, brackets, name, default = match.groups()
-    value = None
-    if default is not None:
+    value = _USUAL.get(default)
+    if default not in _USUAL:
         import ast
 
         value = ast.literal_eval(default)

@@ -298,15 +298,13 @@ def _(inputs: tuple[Tensor, ...], bdims: tuple[int, ...], *, dim: int, size: int
 
 def sum_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Sums over the dimensions along which `shape` was broadcast to the tensor's."""
-    lead = x.ndim - len(shape)
-    dims = tuple(range(lead)) + tuple(
-        lead + place
-        for place, (n, m) in enumerate(zip(shape, x.shape[lead:], strict=True))
-        if n == 1 and m != 1
-    )
-    if dims:
-        x = operators["sum"](x, dim=dims, keepdim=True)
-    return view_op(x, size=tuple(shape)) if lead else x
+    own = tuple(x.shape)
+    lead = len(own) - len(shape)
+    if own[lead:] == shape:  # whole dimensions were added in front, as for a bias
+        return operators["sum"](x, dim=tuple(range(lead)), keepdim=False)  # type: ignore[no-any-return]
+    dims = [*range(lead), *(d for d in range(lead, len(own)) if own[d] != shape[d - lead])]
+    x = operators["sum"](x, dim=tuple(dims), keepdim=True)
+    return view_op(x, size=shape) if lead else x
 
 
 _new = object.__new__

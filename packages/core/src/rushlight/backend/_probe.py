@@ -19,7 +19,7 @@ from ._report import advice
 
 #: The child writes where it hangs at this part of its time.
 _STACK_AT = 0.9
-_LAST_LINES = 12
+_LINES = 12
 
 
 def probe(kind: str, timeout: float) -> dict[str, Any]:
@@ -53,10 +53,18 @@ def probe(kind: str, timeout: float) -> dict[str, Any]:
         if not late and answer.is_file():
             found: dict[str, Any] = json.loads(answer.read_text("utf-8"))
             return found
-    last = "\n".join(said.splitlines()[-_LAST_LINES:])
     cause = f"did not answer within {timeout:g} s" if late else f"the process {_ending(code)}"
     status = "timeout" if late else "crashed"
-    return {"status": status, "cause": cause, "fix": advice(kind), "traceback": last}
+    return {"status": status, "cause": cause, "fix": advice(kind), "traceback": _telling(said)}
+
+
+def _telling(said: str) -> str:
+    """The lines of a child's output that say where it ended."""
+    lines = [line for line in said.splitlines() if '"<frozen ' not in line]
+    starts = [i for i, line in enumerate(lines) if line.endswith("(most recent call first):")]
+    # A stack begins with the line in question; other output ends with it.
+    told = lines[starts[-1] :][:_LINES] if starts else lines[-_LINES:]
+    return "\n".join(told)
 
 
 def answer_probe(found: dict[str, Any], answer: str) -> None:

@@ -7,6 +7,7 @@ import math
 import rushlight
 from rushlight import Tensor
 from rushlight._errors import error
+from rushlight.ops import linear as ops_linear
 
 from ._arguments import shape_of, write_out
 
@@ -29,33 +30,8 @@ def linear(
         >>> rushlight.nn.functional.linear(rushlight.ones(2), rushlight.ones(3, 2))
         tensor([2., 2., 2.])
     """
-    if weight.ndim not in (1, 2):
-        raise error(
-            RuntimeError,
-            "linear",
-            f"weight must be a vector or a matrix, not {weight.ndim}-D",
-            given=f"weight of shape {shape_of(weight)}",
-            expected="weight of shape (out_features, in_features) or (in_features,)",
-        )
-    if input.ndim == 0 or input.shape[-1] != weight.shape[-1]:
-        raise error(
-            RuntimeError,
-            "linear",
-            "input and weight shapes cannot be multiplied",
-            given=f"input of shape {shape_of(input)}, weight of shape {shape_of(weight)}",
-            expected="equal last dimensions (in_features)",
-        )
-    if bias is not None and input.ndim > 1 and weight.ndim == 2 and bias.ndim == 1:
-        # One rounding in low precision, and one pass over the result.
-        lead = tuple(input.shape[:-1])
-        rows = input if input.ndim == 2 else input.reshape(math.prod(lead), input.shape[-1])
-        result = rushlight.addmm(bias, rows, weight.t())
-        result = result if input.ndim == 2 else result.reshape((*lead, weight.shape[0]))
-    else:
-        result = rushlight.matmul(input, weight.t() if weight.ndim == 2 else weight)
-        if bias is not None:
-            result = result + bias
-    return write_out(result, out, "linear")
+    result = ops_linear(input, weight, bias)
+    return result if out is None else write_out(result, out, "linear")
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
