@@ -8,8 +8,9 @@ import pytest
 
 import rushlight
 from rushlight import nn, preflight
-from rushlight.backend import ArrayDevice, Backend, Manifest, register
+from rushlight.backend import ArrayDevice, Backend, Manifest, fallback, ledger, register
 from rushlight.backend.arrays import array_kernels
+from rushlight.testing.simulator import Options, Simulator
 
 _numbers = itertools.count()
 
@@ -83,6 +84,7 @@ def test_model_buffers_and_random_numbers_stay_as_they_are() -> None:
     found = preflight(model, rushlight.ones(2, 3), made(), loss=lambda y: y.sum())
     assert found.ok, found
     assert rushlight.rand(2).tolist() == expected
+    assert model.norm.num_batches_tracked is not None
     assert model.norm.num_batches_tracked.item() == 0
     assert {str(x.device) for x in model.parameters()} == {"cpu"}
     assert all(x.grad is None for x in model.parameters())
@@ -193,6 +195,26 @@ def test_autocast_of_the_device_holds() -> None:
         found = preflight(lambda x: x @ x, rushlight.ones(2, 2), place)
     (row,) = [row for row in found.native if row.operator == "matmul"]
     assert row.dtypes == ["bfloat16"]
+
+
+def test_findings_are_what_then_happens() -> None:
+    simulator = Simulator("pre_sim", Options(strict=True))
+    register(simulator)
+    for name in ("sum", "full", "mm"):
+        del simulator._kernels[name]
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 2))
+    x, y = rushlight.ones(5, 4), rushlight.zeros(5, dtype=rushlight.int64)
+    loss = nn.CrossEntropyLoss()
+    found = preflight(model, x, simulator.name, loss=loss, target=y)
+    ledger().clear()
+    with fallback("allow"):
+        model.to(simulator.name)
+        loss(model(x.to(simulator.name)), y.to(simulator.name)).backward()
+    calls: dict[str, int] = {}
+    for row in ledger():
+        calls[row.operator] = calls.get(row.operator, 0) + row.count
+    ledger().clear()
+    assert {row.operator: row.count for row in found.missing} == calls
 
 
 # -- what is told ---------------------------------------------------------------------------

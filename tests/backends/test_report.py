@@ -78,7 +78,7 @@ def run(folder: Path, *options: str) -> str:
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "rushlight", *options], text=True, cwd=folder,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, env={**os.environ, "PYTHONPATH": path},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -154,7 +154,7 @@ def test_plugin_that_cannot_be_imported(found: dict[str, Any]) -> None:
 def test_plugin_that_crashes_its_process(found: dict[str, Any]) -> None:
     one = backend_of(found, "segfault")
     assert one["status"] == "crashed"
-    assert one["cause"] == "the process was ended by SIGSEGV while the backend was loaded"
+    assert one["cause"] == "the process was ended by SIGSEGV while it tried the backend"
     assert one["fix"].startswith("pip install --upgrade rushlight-segfault")
     assert "plugin_segfault.py" in one["traceback"]
 
@@ -162,7 +162,7 @@ def test_plugin_that_crashes_its_process(found: dict[str, Any]) -> None:
 def test_plugin_that_leaves(found: dict[str, Any]) -> None:
     one = backend_of(found, "leaves")
     assert one["status"] == "crashed"
-    assert one["cause"] == "the process ended with exit code 7 while the backend was loaded"
+    assert one["cause"] == "the process ended with exit code 7 while it tried the backend"
     assert one["traceback"] == "bye"
     exits = backend_of(found, "exits")
     assert (exits["status"], exits["cause"]) == ("failed", "SystemExit: no licence")
@@ -212,7 +212,7 @@ def test_report_for_people(found: dict[str, Any]) -> None:
     )
     assert "  devices:  none found on this machine" in lines
     assert "leaves: rushlight-leaves 1.2, CAN'T BE USED" in lines
-    cause = "the process ended with exit code 7 while the backend was loaded"
+    cause = "the process ended with exit code 7 while it tried the backend"
     assert f"  cause:    {cause}" in lines
     assert any(line.startswith("  to fix:   pip install --upgrade rushlight-") for line in lines)
     assert "CAN'T BE USED: a trial failed: 1 + 1 gave 1.0" in text

@@ -27,6 +27,9 @@ gc.disable()
 try:
     from . import _ops
 finally:
+    if gc.get_freeze_count() == 0:
+        gc.freeze()  # together with the next line: all objects count as old, nothing is searched
+        gc.unfreeze()
     if _collects:
         gc.enable()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class layout:
     """How a tensor's elements are laid out; rushlight has `strided` only."""
@@ -37,18 +39,24 @@ class memory_format:
         """Strides of a dense tensor in this order; None where it does not apply."""
         if self.order is None or len(shape) != len(self.order):
             return None
-        result = [0] * len(shape)
-        step = 1
-        for dim in self.order:
-            result[dim] = step
-            step *= max(shape[dim], 1)
-        return tuple(result)
+        return dense_strides(shape, self.order)
 
     def __repr__(self) -> str:
         return f"rushlight.{self.name}"
 
     def __reduce__(self) -> str:
         return self.name
+
+
+def dense_strides(shape: tuple[int, ...], order: Iterable[int]) -> tuple[int, ...]:
+    """Strides of a tensor without gaps whose dimensions follow each other in memory in `order`,
+    the one with the smallest steps first."""
+    result = [0] * len(shape)
+    step = 1
+    for dim in order:
+        result[dim] = step
+        step *= max(shape[dim], 1)
+    return tuple(result)
 
 
 strided = layout("strided")

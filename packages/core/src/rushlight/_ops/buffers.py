@@ -12,8 +12,8 @@ from .._layout import strided
 from .._operator import operators
 from .._tensor.construction import from_host, placed, tensor
 from .._tensor.tensor import Tensor
+from ._making import finished, kind_like
 from ._public import public
-from .factories import finished, kind_like
 
 
 @public(function=False)

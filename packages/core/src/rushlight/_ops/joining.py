@@ -328,7 +328,7 @@ def constant_pad_nd(input: Tensor, pad: Sequence[int], value: Any = 0) -> Tensor
         >>> rushlight.constant_pad_nd(rushlight.tensor([1, 2]), (1, 1))
         tensor([0, 1, 2, 0])
     """
-    from .factories import fitting
+    from ._making import fitting
 
     amounts = [int(n) for n in pad]
     shape = tuple(shape_of(input))
@@ -442,7 +442,7 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     import numpy as np
 
     from .._tensor.construction import from_host
-    from .factories import unfilled
+    from ._making import unfilled
 
     if input.ndim != 1:
         raise error(

@@ -13,24 +13,14 @@ from .._operator import broadcast_shapes, operator, operators
 from .._tensor.construction import placed
 from .._tensor.tensor import Tensor
 from ..backend import kind_of
-from ._public import into, public
+from ._making import check_sizes, delivered, finished, sizes_given
+from ._public import public
 from .creation import cast_op, full
 from .draws import draw, draw_integers, draw_true, random_permutation_op, reserved
 from .reduction import check_tensor, has_values
 from .views import sizes_of
 
 _HALF = math.sqrt(0.5)
-
-
-def _check_shape(who: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    for n in shape:
-        if n < 0:
-            raise error(
-                RuntimeError,
-                who,
-                f"Trying to create tensor with negative dimension {n}: {list(shape)}",
-            )
-    return shape
 
 
 def drawn(
@@ -52,49 +42,41 @@ def drawn(
     return operators["view_as_complex"](parts)  # type: ignore[no-any-return]
 
 
-def _made(
-    who: str,
-    name: str,
-    size: tuple[Any, ...],
-    generator: Any,
-    out: Tensor | None,
-    dtype: DType | None,
-    device: Any,
-    requires_grad: bool,
-) -> Tensor:
-    shape = _check_shape(who, sizes_of(size))
-    if out is not None:
-        dtype, device = dtype or out.dtype, out.device
-    result = drawn(who, name, shape, dtype or settings.default_dtype, placed(device), generator)
-    if out is not None:
-        return into(who, result, out)  # type: ignore[no-any-return]
-    return result.requires_grad_() if requires_grad else result
-
-
 # -- factories ------------------------------------------------------------------------------
 
 
-def _sizes_in(size: tuple[Any, ...], keywords: dict[str, Any], who: str) -> tuple[Any, ...]:
-    if "size" in keywords:
-        size = (keywords.pop("size"),)
-    keywords.pop("names", None)
-    if keywords:
-        raise error(TypeError, who, f"got an unexpected keyword argument {next(iter(keywords))!r}")
-    return size
+def _factory(name: str, distribution: str, doc: str) -> None:
+    """`rand` and `randn`."""
+
+    def factory(
+        *size: Any,
+        generator: Any = None,
+        out: Tensor | None = None,
+        dtype: DType | None = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        **keywords: Any,
+    ) -> Tensor:
+        shape = check_sizes(sizes_given(name, size, keywords), name)
+        if out is not None:
+            dtype, device = dtype or out.dtype, out.device
+        where = placed(device)
+        made = drawn(name, distribution, shape, dtype or settings.default_dtype, where, generator)
+        return delivered(name, made, out, requires_grad)
+
+    _publish(factory, name, doc)
 
 
-@public(methods=False)
-def rand(
-    *size: Any,
-    generator: Any = None,
-    out: Tensor | None = None,
-    dtype: DType | None = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-    **keywords: Any,
-) -> Tensor:
+def _publish(function: Any, name: str, doc: str) -> None:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    public(methods=False)(function)
+
+
+_factory(
+    "rand", "random_uniform",
     """Numbers distributed uniformly over [0, 1).
 
     Args:
@@ -109,31 +91,17 @@ def rand(
     Example:
         >>> rushlight.rand(2, 3).shape
         rushlight.Size([2, 3])
-    """
-    size = _sizes_in(size, keywords, "rand")
-    return _made("rand", "random_uniform", size, generator, out, dtype, device, requires_grad)
-
-
-@public(methods=False)
-def randn(
-    *size: Any,
-    generator: Any = None,
-    out: Tensor | None = None,
-    dtype: DType | None = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-    **keywords: Any,
-) -> Tensor:
+    """,
+)  # fmt: skip
+_factory(
+    "randn", "random_normal",
     """Numbers with the standard normal distribution; arguments as of `rand`.
 
     Example:
         >>> rushlight.randn(2, 3).shape
         rushlight.Size([2, 3])
-    """
-    size = _sizes_in(size, keywords, "randn")
-    return _made("randn", "random_normal", size, generator, out, dtype, device, requires_grad)
+    """,
+)  # fmt: skip
 
 
 def check_bounds(who: str, low: Any, high: Any, dtype: DType) -> None:
@@ -189,14 +157,12 @@ def randint(*args: Any, **keywords: Any) -> Tensor:
         )
     out = given["out"]
     low, high = (_whole("randint", bound[name]) for name in ("low", "high"))
-    shape = _check_shape("randint", sizes_of((bound["size"],)))
+    shape = check_sizes(sizes_of((bound["size"],)), "randint")
     dtype = given["dtype"] or (int64 if out is None else out.dtype)
     check_bounds("randint", low, high, dtype)
     where = placed(given["device"]) if out is None else out.device
     result = integers("randint", low, high, shape, dtype, where, given["generator"])
-    if out is not None:
-        return into("randint", result, out)  # type: ignore[no-any-return]
-    return result.requires_grad_() if given["requires_grad"] else result
+    return delivered("randint", result, out, given["requires_grad"])
 
 
 def integers(
@@ -245,68 +211,48 @@ def randperm(
         >>> rushlight.randperm(4).sort().values
         tensor([0, 1, 2, 3])
     """
-    _check_shape("randperm", (n,))
+    check_sizes((n,), "randperm")
     where = placed(device) if out is None else out.device
     where = kind_of(where, int64).device
     place = reserved("randperm", "random_permutation", (n,), None, where, generator)
     result: Tensor = random_permutation_op(n=int(n), dtype=int64, device=where, **place)
-    if out is not None:
-        return into("randperm", result, out)  # type: ignore[no-any-return]
-    if dtype is not int64:
+    if out is None and dtype is not int64:
         result = cast_op(result, dtype=dtype)
-    return result.requires_grad_() if requires_grad else result
+    return delivered("randperm", result, out, requires_grad)
 
 
 # -- like another tensor --------------------------------------------------------------------
 
 
-def _like(
-    who: str, name: str, input: Tensor, dtype: DType | None, device: Any, requires_grad: bool
-) -> Tensor:
-    check_tensor(who, input)
-    where = input.device if device is None else placed(device)
-    result = drawn(who, name, tuple(input.shape), dtype or input.dtype, where, None)
-    return result.requires_grad_() if requires_grad else result
+def _like(name: str, distribution: str, what: str) -> None:
+    """`rand_like` and `randn_like`."""
 
+    def factory(
+        input: Tensor,
+        *,
+        dtype: DType | None = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        memory_format: Any = None,
+    ) -> Tensor:
+        check_tensor(name, input)
+        where = input.device if device is None else placed(device)
+        made = drawn(name, distribution, tuple(input.shape), dtype or input.dtype, where, None)
+        return finished(made, requires_grad)
 
-@public(methods=False)
-def rand_like(
-    input: Tensor,
-    *,
-    dtype: DType | None = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-    memory_format: Any = None,
-) -> Tensor:
-    """Numbers distributed uniformly over [0, 1), in the shape of another tensor.
+    doc = f"""{what} in the shape of another tensor.
 
     Example:
-        >>> rushlight.rand_like(rushlight.ones(2, 3)).shape
+        >>> rushlight.{name}(rushlight.ones(2, 3)).shape
         rushlight.Size([2, 3])
     """
-    return _like("rand_like", "random_uniform", input, dtype, device, requires_grad)
+    _publish(factory, name, doc)
 
 
-@public(methods=False)
-def randn_like(
-    input: Tensor,
-    *,
-    dtype: DType | None = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-    memory_format: Any = None,
-) -> Tensor:
-    """Standard normal numbers in the shape of another tensor.
-
-    Example:
-        >>> rushlight.randn_like(rushlight.ones(2, 3)).shape
-        rushlight.Size([2, 3])
-    """
-    return _like("randn_like", "random_normal", input, dtype, device, requires_grad)
+_like("rand_like", "random_uniform", "Numbers distributed uniformly over [0, 1),")
+_like("randn_like", "random_normal", "Standard normal numbers")
 
 
 @public(methods=False)
@@ -338,7 +284,7 @@ def randint_like(
     check_bounds("randint_like", first, stop, chosen)
     where = input.device if device is None else placed(device)
     result = integers("randint_like", first, stop, tuple(input.shape), chosen, where, None)
-    return result.requires_grad_() if requires_grad else result
+    return finished(result, requires_grad)
 
 
 # -- normal, bernoulli ----------------------------------------------------------------------
@@ -410,7 +356,7 @@ def normal(
     if not tensors:
         if size is None:
             raise error(TypeError, "normal", "missing argument 'size': mean and std are numbers")
-        shape = _check_shape("normal", sizes_of((size,)))
+        shape = check_sizes(sizes_of((size,)), "normal")
         where = placed(device) if out is None else out.device
         chosen = dtype or (settings.default_dtype if out is None else out.dtype)
         result = drawn("normal", "random_normal", shape, chosen, where, generator) * std + mean
@@ -420,9 +366,7 @@ def normal(
         noise = drawn("normal", "random_normal", shape, like.dtype, like.device, generator)
         spread, centre = (x.detach() if isinstance(x, Tensor) else x for x in (std, mean))
         result = _attached((noise * spread + centre).to(like.dtype), *tensors)
-    if out is not None:
-        return into("normal", result, out)  # type: ignore[no-any-return]
-    return result.requires_grad_() if requires_grad else result  # type: ignore[no-any-return]
+    return delivered("normal", result, out, requires_grad)
 
 
 def check_probabilities(who: str, p: Any) -> None:

@@ -17,9 +17,9 @@ from .._operator import operators
 from .._tensor.construction import convert, from_host
 from .._tensor.tensor import Tensor, fresh
 from ..backend import Kind
-from ._public import into, public
+from ._making import default_kind, delivered, filled, kind_for
+from ._public import export, public
 from .creation import arange_op
-from .factories import default_kind, filled, finished
 
 _ARANGE = arange_op.index
 
@@ -50,22 +50,6 @@ def stepped(start: Any, step: Any, length: int, kind: Kind) -> Tensor:
         if kernel is not None:
             return fresh(kind, kernel(start=start, step=step, length=length, dtype=kind.dtype))
     return arange_op(start=start, step=step, length=length, dtype=kind.dtype, device=kind.device)  # type: ignore[no-any-return]
-
-
-def _kind_for(out: Any, dtype: DType | None, device: Any) -> Kind:
-    """The kind of the result, which `out=` decides where it is given."""
-    if out is None:
-        return default_kind(dtype, device)
-    if dtype is not None and dtype is not out.dtype:
-        raise error(
-            RuntimeError, "out", f"dtype {dtype.name} does not match dtype of out parameter "
-            f"({out.dtype.name})", fix="leave dtype= out",
-        )  # fmt: skip
-    return out._k  # type: ignore[no-any-return]
-
-
-def _result(who: str, made: Tensor, out: Any, requires_grad: bool) -> Tensor:
-    return finished(made, requires_grad) if out is None else into(who, made, out)
 
 
 # -- arange ---------------------------------------------------------------------------------
@@ -140,7 +124,7 @@ def arange(
     if dtype is None and out is None:
         whole = all(isinstance(v, int) for v in (start, end, step))
         dtype = int64 if whole else settings.default_dtype
-    kind = _kind_for(out, dtype, device)
+    kind = kind_for("arange", out, dtype, device)
     if kind.dtype is int64:
         start, end, step = int(start), int(end), int(step)
     _check_range("arange", start, end, step)
@@ -150,7 +134,7 @@ def arange(
         length = math.ceil((end - start) / step)
     if kind.dtype.category is Category.INTEGER:
         start, step = int(start), int(step)
-    return _result("arange", stepped(start, step, length, kind), out, requires_grad)
+    return delivered("arange", stepped(start, step, length, kind), out, requires_grad)
 
 
 @public(methods=False)
@@ -182,11 +166,11 @@ def range(
         _number("range", name, v) for name, v in (("start", start), ("end", end), ("step", step))
     )
     _check_range("range", start, end, step)
-    kind = _kind_for(out, dtype, device)
+    kind = kind_for("range", out, dtype, device)
     if kind.dtype.category is Category.INTEGER:
         start, end, step = int(start), int(end), int(step)
     length = math.floor((end - start) / step) + 1
-    return _result("range", stepped(start, step, length, kind), out, requires_grad)
+    return delivered("range", stepped(start, step, length, kind), out, requires_grad)
 
 
 # -- linspace -------------------------------------------------------------------------------
@@ -217,6 +201,20 @@ def _dtype_between(dtype: DType | None, *ends: Any) -> DType:
     return settings.default_dtype
 
 
+def _stretch(
+    who: str, start: Any, end: Any, steps: Any, out: Any, dtype: DType | None, device: Any
+) -> tuple[Any, Any, int, Kind]:
+    """First number, last number, their count and their kind."""
+    count = _check_steps(who, steps)
+    first, last = _number(who, "start", start), _number(who, "end", end)
+    if out is None:
+        dtype = _dtype_between(dtype, first, last)
+    kind = kind_for(who, out, dtype, device)
+    if kind.dtype.category is Category.INTEGER:
+        first, last = int(first), int(last)
+    return first, last, count, kind
+
+
 @public(methods=False)
 def linspace(
     start: Any,
@@ -238,17 +236,11 @@ def linspace(
         >>> rushlight.linspace(0, 1, 5)
         tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
-    count = _check_steps("linspace", steps)
-    first, last = _number("linspace", "start", start), _number("linspace", "end", end)
-    if out is None:
-        dtype = _dtype_between(dtype, first, last)
-    kind = _kind_for(out, dtype, device)
-    if kind.dtype.category is Category.INTEGER:
-        first, last = int(first), int(last)
-    elif kind.dtype.category is Category.BOOL:
+    first, last, count, kind = _stretch("linspace", start, end, steps, out, dtype, device)
+    if kind.dtype.category is Category.BOOL:
         first, last = bool(first), bool(last)
     if count < 2:
-        return _result("linspace", filled((count,), first, kind), out, requires_grad)
+        return delivered("linspace", filled((count,), first, kind), out, requires_grad)
     step = (last - first) / (count - 1)
     # Each half counts from its own end, so that both ends are met exactly.
     half = count // 2
@@ -259,7 +251,7 @@ def linspace(
     lower = stepped(front, step, half, kind)
     upper = stepped(back, -step, count - half, kind)
     made = operators["cat"](lower, operators["flip"](upper, dims=(0,)), dim=0)
-    return _result("linspace", made, out, requires_grad)
+    return delivered("linspace", made, out, requires_grad)
 
 
 @public(methods=False)
@@ -284,18 +276,12 @@ def logspace(
         >>> rushlight.logspace(0, 2, 3)
         tensor([  1.,  10., 100.])
     """
-    count = _check_steps("logspace", steps)
-    first, last = _number("logspace", "start", start), _number("logspace", "end", end)
-    if out is None:
-        dtype = _dtype_between(dtype, first, last)
-    kind = _kind_for(out, dtype, device)
-    if kind.dtype.category is Category.INTEGER:
-        first, last = int(first), int(last)
+    first, last, count, kind = _stretch("logspace", start, end, steps, out, dtype, device)
     wide = np.complex128 if kind.dtype.is_complex else np.float64
     with np.errstate(all="ignore"):
         powers = np.power(np.array(base, wide), np.linspace(first, last, count, dtype=wide))
     made = from_host(convert(powers, kind.dtype), kind.device, copy=False)
-    return _result("logspace", made, out, requires_grad)
+    return delivered("logspace", made, out, requires_grad)
 
 
 # -- matrices -------------------------------------------------------------------------------
@@ -341,70 +327,50 @@ def eye(
     """
     rows = _count("eye", "n", n)
     columns = rows if m is None else _count("eye", "m", m)
-    kind = _kind_for(out, dtype, device)
+    kind = kind_for("eye", out, dtype, device)
     made = filled((rows, columns), 0, kind)
     if rows and columns:
         line = operators["diagonal"](made, offset=0, dim1=0, dim2=1)
         operators["copy_"](line, filled((), 1, kind))
-    return _result("eye", made, out, requires_grad)
+    return delivered("eye", made, out, requires_grad)
 
 
-def _triangle(
-    who: str, row: int, col: int, offset: int, dtype: DType, device: Any, lower: bool
-) -> Tensor:
-    rows, columns = _count(who, "row", row), _count(who, "col", col)
-    if isinstance(offset, float):
-        raise error(TypeError, who, "argument 'offset' must be int, not float")
-    difference = np.arange(columns) - np.arange(rows)[:, None]
-    places = np.nonzero(difference <= offset if lower else difference >= offset)
-    kind = default_kind(dtype, device)
-    return from_host(convert(np.stack(places), kind.dtype), kind.device, copy=False)
+def _triangle_indices(name: str, lower: bool, example: str) -> None:
+    """`tril_indices` and `triu_indices`."""
 
+    def indices(
+        row: int,
+        col: int,
+        offset: int = 0,
+        *,
+        dtype: DType = int64,
+        device: Any = None,
+        layout: Any = strided,
+        pin_memory: bool = False,
+    ) -> Tensor:
+        rows, columns = _count(name, "row", row), _count(name, "col", col)
+        if isinstance(offset, float):
+            raise error(TypeError, name, "argument 'offset' must be int, not float")
+        difference = np.arange(columns) - np.arange(rows)[:, None]
+        places = np.nonzero(difference <= offset if lower else difference >= offset)
+        kind = default_kind(dtype, device)
+        return from_host(convert(np.stack(places), kind.dtype), kind.device, copy=False)
 
-@public(methods=False)
-def tril_indices(
-    row: int,
-    col: int,
-    offset: int = 0,
-    *,
-    dtype: DType = int64,
-    device: Any = None,
-    layout: Any = strided,
-    pin_memory: bool = False,
-) -> Tensor:
-    """Row and column numbers of the lower triangle of a matrix.
-
-    Raises:
-        RuntimeError: A count is negative.
-    Example:
-        >>> rushlight.tril_indices(2, 2)
-        tensor([[0, 1, 1],
-                [0, 0, 1]])
-    """
-    return _triangle("tril_indices", row, col, offset, dtype, device, True)
-
-
-@public(methods=False)
-def triu_indices(
-    row: int,
-    col: int,
-    offset: int = 0,
-    *,
-    dtype: DType = int64,
-    device: Any = None,
-    layout: Any = strided,
-    pin_memory: bool = False,
-) -> Tensor:
-    """Row and column numbers of the upper triangle of a matrix.
+    indices.__name__ = indices.__qualname__ = name
+    which = "lower" if lower else "upper"
+    indices.__doc__ = f"""Row and column numbers of the {which} triangle of a matrix.
 
     Raises:
         RuntimeError: A count is negative.
     Example:
-        >>> rushlight.triu_indices(2, 2)
-        tensor([[0, 0, 1],
-                [0, 1, 1]])
+        >>> rushlight.{name}(2, 2)
+        {example}
     """
-    return _triangle("triu_indices", row, col, offset, dtype, device, False)
+    export(name, indices)
+
+
+_triangle_indices("tril_indices", True, "tensor([[0, 1, 1],\n                [0, 0, 1]])")
+_triangle_indices("triu_indices", False, "tensor([[0, 0, 1],\n                [0, 1, 1]])")
 
 
 @public(methods=False)

@@ -15,8 +15,8 @@ from .._tensor.tensor import Tensor, contiguous_strides, storage_of, strides_of
 from . import shaping
 from ._batching import front
 from ._geometry import Geometry, shape_of, sizes_of
+from ._making import unfilled
 from ._public import METHODS, method, public, resize
-from .factories import unfilled
 from .views import expand, permute, reshape, transpose, view
 
 # The strides and offset of what was viewed are attributes: only from them follows which element

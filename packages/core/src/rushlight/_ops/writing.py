@@ -11,8 +11,8 @@ from .._operator import operator, operators
 from .._tensor.tensor import PLAIN, Tensor, native_of, refreshed, storage_of
 from ..backend import Kind
 from ._geometry import shape_of
+from ._making import filled, filled_like, fitting
 from ._public import public
-from .factories import filled, filled_like, fitting
 
 #: Native zeros; a kind keeps no number that equals another with a different sign.
 _ZEROS: dict[Kind, Any] = {}

@@ -96,9 +96,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 def _ending(code: int) -> str:
     """How a process ended, in words."""
     if code >= 0:
-        return f"ended with exit code {code} while the backend was loaded"
+        return f"ended with exit code {code} while it tried the backend"
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    return f"was ended by {name} while the backend was loaded"
+    return f"was ended by {name} while it tried the backend"
