@@ -147,3 +147,15 @@ def test_the_same_files_give_the_same_wheel(tmp_path: Path) -> None:
     first = neighbours.write_wheels(tmp_path)
     second = neighbours.write_wheels(tmp_path / "again")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_survey_outlives_all_of_them(folder: Path) -> None:
+    run_it = "import runpy, sys\nsys.argv = ['rushlight', '--json']\n"
+    done = wheels.python(folder, run_it + "runpy.run_module('rushlight', run_name='__main__')")
+    found = {backend["type"]: backend for backend in json.loads(done.stdout)["backends"]}
+    assert {device for device, backend in found.items() if backend["status"] != "ok"} == {
+        *REFUSED,
+        "deadly",
+    }
+    assert "86" in found["deadly"]["cause"]
+    assert "driver 12.1 is too old" in found["raising"]["cause"]

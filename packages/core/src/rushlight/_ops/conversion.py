@@ -15,7 +15,7 @@ from .._layout import contiguous_format, memory_format, preserve_format
 from .._modes import STATE, with_modes
 from .._operator import operators
 from .._tensor.construction import as_tensor, convert, from_host, from_numpy, tensor, to_host
-from .._tensor.tensor import Tensor, native_of
+from .._tensor.tensor import PLAIN, Tensor, native_of
 from ..backend import backend_for, kind_of
 from ._public import export, method, public
 
@@ -202,6 +202,11 @@ def item(self: Tensor) -> Any:
     Raises:
         RuntimeError: The tensor has another number of elements.
     """
+    native = self._a
+    if native.__class__ is np.ndarray and native.size == 1 and native.dtype.kind in "fiub":
+        state = STATE.get()
+        if state.recorder is None and self.__class__ in PLAIN:  # the usual case
+            return native.item()
     _readable(self, "item")
     if self.numel() != 1:
         raise error(
