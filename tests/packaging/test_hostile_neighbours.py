@@ -100,7 +100,8 @@ def test_cause_and_cure_are_told(told: Any, device: str, cause: str) -> None:
     first = f"device '{device}': its backend rushlight-{device} 0.3 could not be loaded"
     assert text.splitlines()[0] == first
     assert cause in text
-    assert f"pip install --upgrade rushlight-{device}, or uninstall it" in text
+    cure = f"pip install --upgrade rushlight-{device}, or uninstall it"
+    assert ("correct the name of the function" if device == "misspelt" else cure) in text
     assert "rushlight.backend.report() has the whole traceback" in text
 
 

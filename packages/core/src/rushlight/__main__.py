@@ -192,11 +192,12 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--probe", metavar="TYPE", help=argparse.SUPPRESS)
     parser.add_argument("--answer", metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument("--begun", type=float, default=0.0, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.timeout <= 0:
         parser.error("--timeout must be a positive number of seconds")
     if chosen.probe is not None:
-        watch_time(chosen.timeout)
+        watch_time(chosen.timeout, chosen.begun)
         answer_probe(examined(chosen.probe), chosen.answer)
         return 0
     found = gathered(chosen.timeout)

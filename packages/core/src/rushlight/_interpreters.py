@@ -210,7 +210,7 @@ class Vmap(Level):
         changed = {**attributes, "shape": (self.size, *attributes["shape"])}
         with self.below():
             values = [
-                _padded(leading(x.value, x.bdim), len(attributes["shape"])) if self.mine(x) else x
+                padded(leading(x.value, x.bdim), len(attributes["shape"])) if self.mine(x) else x
                 for x in inputs
             ]
             return self.wrap(op(*values, **changed), 0)
@@ -247,14 +247,14 @@ class Vmap(Level):
             target = leading(x.value, x.bdim)
             if self.mine(value):
                 assert isinstance(value, Batched)
-                source = _padded(leading(value.value, value.bdim), x.ndim)
+                source = padded(leading(value.value, value.bdim), x.ndim)
             else:
                 source = value
             write(target, source)
         return x
 
 
-def _padded(x: Tensor, ndim: int) -> Tensor:
+def padded(x: Tensor, ndim: int) -> Tensor:
     """A batch in front with its items brought to `ndim` dimensions by leading ones."""
     missing = ndim + 1 - x.ndim
     if missing <= 0:
@@ -269,7 +269,7 @@ def aligned(values: tuple[Any, ...], dims: tuple[Any, ...]) -> list[Any]:
         default=0,
     )
     return [
-        x if d is None else _padded(leading(x, d), ndim) for x, d in zip(values, dims, strict=True)
+        x if d is None else padded(leading(x, d), ndim) for x, d in zip(values, dims, strict=True)
     ]
 
 

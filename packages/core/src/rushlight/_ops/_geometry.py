@@ -20,6 +20,16 @@ def shape_of(x: Tensor) -> tuple[int, ...]:
     return tuple(shape) if shape.__class__ is Size else shape
 
 
+def check_tensor(who: str, x: Any, name: str = "input") -> None:
+    """Raises unless an argument is a tensor.
+
+    Raises:
+        TypeError: It is not.
+    """
+    if not isinstance(x, Tensor):
+        raise error(TypeError, who, f"argument '{name}' must be Tensor, not {type(x).__name__}")
+
+
 def check_dim(who: str, dim: int, ndim: int) -> int:
     """A dimension counted from the front.
 

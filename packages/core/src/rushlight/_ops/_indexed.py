@@ -14,6 +14,7 @@ from .._operator import Operator, number_tensor, operators
 from .._tensor.tensor import PLAIN, Tensor, native_of, storage_of, strides_of
 from ._batching import batch_size as batch_size
 from ._batching import front_or_expanded as fronted
+from ._geometry import check_tensor
 from ._public import export, into, method
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -196,12 +197,6 @@ def write_directly(op: Operator, inputs: tuple[Tensor, ...], attributes: dict[st
 # -- checks ---------------------------------------------------------------------------------
 
 
-def check_tensor(who: str, name: str, x: Any) -> None:
-    """Raises unless an argument is a tensor."""
-    if not isinstance(x, Tensor):
-        raise error(TypeError, who, f"argument '{name}' must be Tensor, not {type(x).__name__}")
-
-
 def check_index_dtype(
     who: str, index: Any, *, kind: type[Exception] = RuntimeError, name: str = "index"
 ) -> Tensor:
@@ -212,7 +207,7 @@ def check_index_dtype(
         RuntimeError: Its dtype is neither int64 nor int32.
     """
     if index.__class__ not in PLAIN:
-        check_tensor(who, name, index)
+        check_tensor(who, index, name)
     dtype = index._k.dtype
     if dtype is int64:
         return index  # type: ignore[no-any-return]

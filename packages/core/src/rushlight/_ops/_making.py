@@ -25,7 +25,7 @@ from .._tensor.tensor import (
 )
 from ..backend import Kind, kind_of
 from ._batching import batch_size
-from ._geometry import shape_of, sizes_of
+from ._geometry import check_tensor, shape_of, sizes_of
 from ._public import into
 from .creation import full_op
 
@@ -172,8 +172,7 @@ def kind_for(who: str, out: Any, dtype: DType | None, device: Any) -> Kind:
     """The kind of a result, which `out=` decides where it is given."""
     if out is None:
         return default_kind(dtype, device)
-    if not isinstance(out, Tensor):
-        raise error(TypeError, who, f"argument 'out' must be Tensor, not {type(out).__name__}")
+    check_tensor(who, out, "out")
     if dtype is not None and dtype is not out.dtype:
         raise error(
             RuntimeError,
@@ -181,7 +180,7 @@ def kind_for(who: str, out: Any, dtype: DType | None, device: Any) -> Kind:
             f"dtype {dtype.name} does not match dtype of out parameter ({out.dtype.name})",
             fix="leave dtype= out",
         )
-    return out._k
+    return out._k  # type: ignore[no-any-return]
 
 
 def delivered(who: str, made: Tensor, out: Any, requires_grad: bool) -> Tensor:
@@ -258,8 +257,7 @@ def filled_like(
     x: Tensor, value: Any, dtype: DType | None, device: Any, memory_format: Any = preserve_format
 ) -> Tensor:
     """A tensor of one value with the shape, and where possible the layout, of another."""
-    if not isinstance(x, Tensor):
-        raise error(TypeError, "like", f"argument 'input' must be Tensor, not {type(x).__name__}")
+    check_tensor("like", x)
     kind = kind_like(x, dtype, device)
     state = STATE.get()
     if state.interpreters:

@@ -10,6 +10,7 @@ from .._errors import error
 from .._operator import Operator, broadcast_shapes
 from .._tensor.tensor import Tensor
 from ._batching import batch_size, front_or_expanded
+from ._geometry import check_tensor
 from .creation import arange_op, cast_op, clone_op
 from .elementwise import choose
 from .elementwise import conj as conj
@@ -29,8 +30,7 @@ def check_matrix(who: str, x: Any, name: str = "A") -> None:
         TypeError: It is no tensor.
         RuntimeError: It has fewer dimensions.
     """
-    if not isinstance(x, Tensor):
-        raise error(TypeError, who, f"argument '{name}' must be Tensor, not {type(x).__name__}")
+    check_tensor(who, x, name)
     if x.ndim < 2:
         raise error(
             RuntimeError,
@@ -134,7 +134,7 @@ def transposed(x: Tensor) -> Tensor:
 
 def adjoint(x: Tensor) -> Tensor:
     """Each matrix transposed and conjugated."""
-    return conj(transposed(x))  # type: ignore[no-any-return]
+    return conj(transposed(x))
 
 
 def fresh_copy(x: Tensor) -> Tensor:

@@ -12,20 +12,10 @@ from .._modes import GRAD, NO_GRAD, STATE
 from .._node import NO_ATTRIBUTES
 from .._operator import operator
 from .._tensor.tensor import PLAIN, Tensor, fresh, native_of, refreshed
+from ._matrices import adjoint, transposed
 from ._public import public
-from .matmul import (
-    adjoint,
-    bmm,
-    check_ndim,
-    check_operands,
-    conj,
-    flat_product,
-    matmul_op,
-    mismatch,
-    mv,
-    outer,
-    transposed,
-)
+from .elementwise import conj, times_conj
+from .matmul import bmm, check_ndim, check_operands, flat_product, matmul_op, mismatch, mv, outer
 from .reduction import sum_op
 
 addmm_op = operator(
@@ -87,18 +77,10 @@ def _(x: Tensor, a: Tensor, b: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tens
     return _plus("addmm", x, matmul_op(a, b), beta, alpha)
 
 
-def _conj_number(value: Any) -> Any:
-    return value.conjugate() if isinstance(value, complex) else value
-
-
-def _scaled(g: Tensor, by: Any) -> Tensor:
-    return g if by == 1 else g * _conj_number(by)
-
-
 addmm_op.vjp(
-    x=lambda g, beta: _scaled(g, beta),
-    a=lambda g, b, alpha: _scaled(matmul_op(g, adjoint(b)), alpha),
-    b=lambda g, a, alpha: _scaled(matmul_op(adjoint(a), g), alpha),
+    x=lambda g, beta: times_conj(g, beta),
+    a=lambda g, b, alpha: times_conj(matmul_op(g, adjoint(b)), alpha),
+    b=lambda g, a, alpha: times_conj(matmul_op(adjoint(a), g), alpha),
 )
 
 

@@ -9,16 +9,8 @@ from .._dtypes import bool_, int32, int64, uint8
 from .._errors import error
 from .._operator import broadcast_shapes, operator, operators
 from .._tensor.tensor import Tensor
-from ._indexed import (
-    Call,
-    Shape,
-    batch_size,
-    check_tensor,
-    fronted,
-    indexed_write,
-    spread_zero,
-    zeros,
-)
+from ._geometry import check_tensor
+from ._indexed import Call, Shape, batch_size, fronted, indexed_write, spread_zero, zeros
 from .gathering import nonzero_columns
 
 index_op = operator("index(Tensor x, Tensor[] indices, *, int[] dims) -> Tensor")
@@ -339,8 +331,8 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
         tensor([2., 0., 0.])
     """
     who = "index_put"
-    check_tensor(who, "input", input)
-    check_tensor(who, "values", values)
+    check_tensor(who, input)
+    check_tensor(who, values, "values")
     if not isinstance(indices, (tuple, list)):
         raise error(
             TypeError,
@@ -353,7 +345,7 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
         if index is None:
             dim += 1
             continue
-        check_tensor(who, "indices", index)
+        check_tensor(who, index, "indices")
         given.append((dim, index))
         dim += index.ndim if index.dtype in (bool_, uint8) else 1
     if dim > input.ndim:

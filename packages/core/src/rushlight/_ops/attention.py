@@ -10,6 +10,7 @@ from .._errors import error
 from .._operator import broadcast_shapes, operator
 from .._tensor.tensor import Tensor
 from ._batching import batch_size, front, front_or_expanded
+from ._precision import widened
 from ._public import export
 
 attention_op = operator(
@@ -57,13 +58,9 @@ def _(
     return Spec(q.shape, q.dtype), Spec(k.shape, k.dtype), Spec(v.shape, v.dtype)
 
 
-def _wide(x: Tensor) -> Tensor:
-    return x.to(float32) if x.dtype is float16 or x.dtype is bfloat16 else x
-
-
 def _scores(q: Tensor, k: Tensor, mask: Any, is_causal: bool, scale: float) -> Tensor:
     """Products of queries and keys, -inf where a key is hidden."""
-    scores: Tensor = (_wide(q) * scale).matmul(_wide(k).transpose(-2, -1))
+    scores: Tensor = (widened(q) * scale).matmul(widened(k).transpose(-2, -1))
     if is_causal:
         seen = q.new_ones((q.shape[-2], k.shape[-2]), dtype=bool_).tril()
         scores = scores.masked_fill(~seen, -INFINITY)
@@ -91,7 +88,7 @@ def _(
         lse = scores.sum(-1) - INFINITY
         return q.new_zeros((*q.shape[:-1], v.shape[-1])), lse
     lse = scores.logsumexp(-1)
-    out = _weights(scores, lse).matmul(_wide(v))
+    out = _weights(scores, lse).matmul(widened(v))
     return out.to(q.dtype), lse
 
 
@@ -99,19 +96,19 @@ def _score_gradient(
     g: Tensor, v: Tensor, out: Tensor, weights: Tensor, g_lse: Tensor | None
 ) -> Tensor:
     """Gradient of the scores."""
-    delta = (_wide(g) * _wide(out)).sum(-1)
+    delta = (widened(g) * widened(out)).sum(-1)
     if g_lse is not None:
         delta = delta - g_lse
-    slopes = _wide(g).matmul(_wide(v).transpose(-2, -1)) - delta.unsqueeze(-1)
+    slopes = widened(g).matmul(widened(v).transpose(-2, -1)) - delta.unsqueeze(-1)
     return weights * slopes
 
 
 def _gradients(
     weights: Tensor, slopes: Tensor, g: Tensor, q: Tensor, k: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    dq = slopes.matmul(_wide(k)) * scale
-    dk = slopes.transpose(-2, -1).matmul(_wide(q) * scale)
-    dv = weights.transpose(-2, -1).matmul(_wide(g))
+    dq = slopes.matmul(widened(k)) * scale
+    dk = slopes.transpose(-2, -1).matmul(widened(q) * scale)
+    dv = weights.transpose(-2, -1).matmul(widened(g))
     return dq.to(q.dtype), dk.to(q.dtype), dv.to(q.dtype)
 
 

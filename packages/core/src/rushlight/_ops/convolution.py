@@ -13,13 +13,12 @@ from math import prod
 from typing import Any
 
 from .._dispatch import Spec
-from .._dtypes import float32
 from .._errors import error
-from .._modes import STATE, entered
 from .._operator import Operator, operator, operators
 from .._tensor.tensor import Tensor
 from ._batching import front
-from ._public import PUBLIC, export
+from ._public import PUBLIC
+from .elementwise import conj
 
 Sizes = tuple[int, ...]
 Ints = int | Sequence[int]
@@ -47,7 +46,7 @@ def output_size(
 # -- shapes ---------------------------------------------------------------------------------
 
 
-def _check_operands(who: str, x: Tensor, weight: Tensor, spatial: int) -> None:
+def check_operands(who: str, x: Tensor, weight: Tensor, spatial: int) -> None:
     if x.dtype is not weight.dtype:
         raise error(
             RuntimeError,
@@ -75,9 +74,9 @@ def check_settings(who: str, stride: Sizes, padding: Sizes, dilation: Sizes, gro
             )
 
 
-def _check_conv(who: str, x: Tensor, weight: Tensor, settings: dict[str, Any]) -> Sizes:
+def check_conv(who: str, x: Tensor, weight: Tensor, settings: dict[str, Any]) -> Sizes:
     """Checks operands of a convolution; returns the shape of its result."""
-    _check_operands(who, x, weight, len(settings["stride"]))
+    check_operands(who, x, weight, len(settings["stride"]))
     check_settings(who, **settings)
     groups = settings["groups"]
     given = f"x of shape {tuple(x.shape)}, weight of shape {tuple(weight.shape)}, groups={groups}"
@@ -106,22 +105,22 @@ def _check_conv(who: str, x: Tensor, weight: Tensor, settings: dict[str, Any]) -
             f"{tuple(spans)}. Kernel size can't be greater than actual input size",
             given=given,
         )
-    return output_size(x.shape[2:], weight.shape[2:], *_geometry(settings))
+    return output_size(x.shape[2:], weight.shape[2:], *geometry(settings))
 
 
-def _geometry(settings: dict[str, Any]) -> tuple[Sizes, Sizes, Sizes]:
+def geometry(settings: dict[str, Any]) -> tuple[Sizes, Sizes, Sizes]:
     return settings["stride"], settings["padding"], settings["dilation"]
 
 
 @conv_op.meta
 def _(x: Tensor, weight: Tensor, **settings: Any) -> Spec:
-    size = _check_conv("conv", x, weight, settings)
+    size = check_conv("conv", x, weight, settings)
     return Spec((x.shape[0], weight.shape[0], *size), x.dtype)
 
 
 @conv_grad_input_op.meta
 def _(g: Tensor, weight: Tensor, *, input_size: Sizes, **settings: Any) -> Spec:
-    _check_operands("conv_grad_input", g, weight, len(input_size))
+    check_operands("conv_grad_input", g, weight, len(input_size))
     check_settings("conv_grad_input", **settings)
     if g.shape[1] != weight.shape[0] or g.shape[1] % settings["groups"]:
         raise error(
@@ -131,7 +130,7 @@ def _(g: Tensor, weight: Tensor, *, input_size: Sizes, **settings: Any) -> Spec:
             f"{weight.shape[0]} channels, but got {g.shape[1]} channels instead",
             given=f"groups={settings['groups']}",
         )
-    expected = output_size(input_size, weight.shape[2:], *_geometry(settings))
+    expected = output_size(input_size, weight.shape[2:], *geometry(settings))
     if tuple(g.shape[2:]) != expected:
         raise error(
             RuntimeError,
@@ -144,7 +143,7 @@ def _(g: Tensor, weight: Tensor, *, input_size: Sizes, **settings: Any) -> Spec:
 
 @conv_grad_weight_op.meta
 def _(g: Tensor, x: Tensor, *, kernel_size: Sizes, **settings: Any) -> Spec:
-    _check_operands("conv_grad_weight", g, x, len(kernel_size))
+    check_operands("conv_grad_weight", g, x, len(kernel_size))
     return Spec((g.shape[1], x.shape[1] // settings["groups"], *kernel_size), g.dtype)
 
 
@@ -263,15 +262,11 @@ def _interleaved(x: Tensor, dim: int, step: int) -> Tensor:
 # -- derivatives ----------------------------------------------------------------------------
 
 
-def _conj(x: Tensor) -> Tensor:
-    return x.conj() if x._k.is_complex else x
-
-
 def _towards_input(
     g: Tensor, weight: Tensor, x_shape: Sizes, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Tensor:
     return conv_grad_input_op(  # type: ignore[no-any-return]
-        g, _conj(weight), input_size=tuple(x_shape[2:]),
+        g, conj(weight), input_size=tuple(x_shape[2:]),
         stride=stride, padding=padding, dilation=dilation, groups=groups,
     )  # fmt: skip
 
@@ -280,7 +275,7 @@ def _towards_weight(
     g: Tensor, x: Tensor, weight_shape: Sizes, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Tensor:
     return conv_grad_weight_op(  # type: ignore[no-any-return]
-        g, _conj(x), kernel_size=tuple(weight_shape[2:]),
+        g, conj(x), kernel_size=tuple(weight_shape[2:]),
         stride=stride, padding=padding, dilation=dilation, groups=groups,
     )  # fmt: skip
 
@@ -304,19 +299,19 @@ conv_op.vjp(
 )
 conv_grad_input_op.vjp(
     g=lambda c, weight, stride, padding, dilation, groups: _forwards(
-        c, _conj(weight), stride, padding, dilation, groups
+        c, conj(weight), stride, padding, dilation, groups
     ),
     weight=lambda c, g, weight_shape, stride, padding, dilation, groups: conv_grad_weight_op(
-        _conj(g), c, kernel_size=tuple(weight_shape[2:]),
+        conj(g), c, kernel_size=tuple(weight_shape[2:]),
         stride=stride, padding=padding, dilation=dilation, groups=groups,
     ),
 )  # fmt: skip
 conv_grad_weight_op.vjp(
     g=lambda c, x, stride, padding, dilation, groups: _forwards(
-        _conj(x), c, stride, padding, dilation, groups
+        conj(x), c, stride, padding, dilation, groups
     ),
     x=lambda c, g, x_shape, stride, padding, dilation, groups: conv_grad_input_op(
-        _conj(g), c, input_size=tuple(x_shape[2:]),
+        conj(g), c, input_size=tuple(x_shape[2:]),
         stride=stride, padding=padding, dilation=dilation, groups=groups,
     ),
 )  # fmt: skip
@@ -412,285 +407,3 @@ def _(inputs: Any, dims: Any, *, groups: int, **settings: Any) -> tuple[Tensor, 
     g, x = _into_channels(front(g, dg), 1, 1), _into_channels(x, 1, 1)
     out = conv_grad_weight_op(g, x, groups=batch * groups, **settings)
     return _split(out, 0, batch), 0
-
-
-# -- functions ------------------------------------------------------------------------------
-
-
-def _conv(
-    x: Tensor, weight: Tensor, *, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
-) -> Tensor:
-    if x.dtype is not weight.dtype:
-        _check_operands("conv", x, weight, len(stride))
-    return conv_op.entry(  # type: ignore[no-any-return]
-        x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups
-    )
-
-
-def _conv_grad_input(
-    g: Tensor,
-    weight: Tensor,
-    *,
-    input_size: Sizes,
-    stride: Sizes,
-    padding: Sizes,
-    dilation: Sizes,
-    groups: int,
-) -> Tensor:
-    """`input_size` is the whole shape (N, C, *size) of the result."""
-    if g.dtype is not weight.dtype:
-        _check_operands("conv_grad_input", g, weight, len(stride))
-    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return _grown(g, weight, tuple(input_size[2:]), settings)
-
-
-export("conv", _conv, "ops")
-export("conv_grad_input", _conv_grad_input, "ops")
-export("conv_grad_weight", conv_grad_weight_op, "ops")
-
-
-def spread_ints(who: str, name: str, value: Ints, count: int) -> Sizes:
-    """An int, or a sequence of one or `count` of them, as a tuple of `count`.
-
-    Raises:
-        RuntimeError: The sequence has another length.
-    """
-    items = (value,) if isinstance(value, int) else tuple(int(item) for item in value)
-    if len(items) == 1:
-        return items * count
-    if len(items) != count:
-        raise error(
-            RuntimeError, who, f"expected {name} to be a single integer value or a list of {count} "
-            f"values to match the convolution dimensions, but got {name}={list(items)}",
-        )  # fmt: skip
-    return items
-
-
-def _same_padding(x: Tensor, weight: Tensor, dilation: Sizes) -> tuple[Tensor, Sizes]:
-    """Padding that keeps the size; an odd total puts one more zero behind."""
-    totals = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
-    return padded(x, [(0, total % 2) for total in totals]), tuple(t // 2 for t in totals)
-
-
-def convolution(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    transposed: bool,
-    output_padding: Sequence[int],
-    groups: int,
-) -> Tensor:
-    """Convolution, plain or transposed, over any number of spatial dimensions.
-
-    Args:
-        input: Tensor of shape `(N, C, *size)`.
-        weight: Kernels, `(C_out, C / groups, *kernel)`; transposed `(C, C_out / groups, *kernel)`.
-        bias: Vector of `C_out` elements, or None.
-        stride: Steps of the kernel.
-        padding: Zeros at both ends.
-        dilation: Distances between elements of the kernel.
-        transposed: Whether to apply the gradient of a convolution instead.
-        output_padding: Elements that the result of a transposed convolution is longer.
-        groups: Number of groups of channels.
-    Raises:
-        RuntimeError: Shapes, dtypes or settings do not fit each other.
-    """
-    settings = stride, padding, dilation, transposed, output_padding, groups
-    return _convolution("convolution", input, weight, bias, *settings)
-
-
-def _convolution(
-    who: str,
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    transposed: bool,
-    output_padding: Sequence[int],
-    groups: int,
-) -> Tensor:
-    spatial = weight.ndim - 2
-    state = STATE.get()
-    if state.autocast is not None:
-        rest = stride, padding, dilation, transposed, output_padding, groups
-        x, w, b = state.autocast.cast(conv_op, (input, weight, bias))
-        with entered(state.but(autocast=None)):
-            return _convolution(who, x, w, b, *rest)
-    if bias is not None:
-        _check_bias(who, bias, weight, weight.shape[1] * groups if transposed else weight.shape[0])
-        if input.dtype.is_reduced:
-            # The sum with the bias is rounded once, not twice.
-            x, w, b = (
-                operand.to(float32) if operand.dtype is input.dtype else operand
-                for operand in (input, weight, bias)
-            )
-            rest = stride, padding, dilation, transposed, output_padding, groups
-            return _convolution(who, x, w, b, *rest).to(input.dtype)
-    settings: dict[str, Any] = {
-        name: spread_ints(who, name, value, spatial)
-        for name, value in (("stride", stride), ("padding", padding), ("dilation", dilation))
-    }
-    settings["groups"] = groups
-    if transposed:
-        extra = spread_ints(who, "output_padding", output_padding, spatial)
-        out = _transposed(who, input, weight, extra, settings)
-    else:
-        _check_conv(who, input, weight, settings)
-        out = conv_op(input, weight, **settings)
-    return out if bias is None else out + bias.reshape(-1, *(1,) * spatial)
-
-
-def _check_bias(who: str, bias: Tensor, weight: Tensor, channels: int) -> None:
-    if tuple(bias.shape) != (channels,):
-        raise error(
-            RuntimeError,
-            who,
-            f"expected bias to be 1-dimensional with {channels} elements",
-            given=f"bias of shape {tuple(bias.shape)}, weight of shape {tuple(weight.shape)}",
-        )
-    if bias.dtype is not weight.dtype:
-        raise error(
-            RuntimeError,
-            who,
-            f"Input type ({weight.dtype}) and bias type ({bias.dtype}) should be the same",
-            fix="convert one, or use autocast",
-        )
-
-
-def _transposed(
-    who: str, input: Tensor, weight: Tensor, extra: Sizes, settings: dict[str, Any]
-) -> Tensor:
-    _check_operands(who, input, weight, weight.ndim - 2)
-    check_settings(who, **settings)
-    stride, padding, dilation = _geometry(settings)
-    for more, s, d in zip(extra, stride, dilation, strict=True):
-        if more < 0 or more >= max(s, d):
-            raise error(
-                RuntimeError, who, "output padding must be smaller than either stride or dilation",
-                given=f"output_padding={extra}, stride={stride}, dilation={dilation}",
-            )  # fmt: skip
-    size = tuple(
-        (n - 1) * s - 2 * p + d * (k - 1) + more + 1
-        for n, s, p, d, k, more in zip(
-            input.shape[2:], stride, padding, dilation, weight.shape[2:], extra, strict=True
-        )
-    )
-    if any(n < 1 for n in size):
-        raise error(
-            RuntimeError,
-            who,
-            f"Given input size per channel: {tuple(input.shape[2:])}. Calculated output size per "
-            f"channel: {size}. Output size is too small",
-        )
-    if input.shape[1] != weight.shape[0] or input.shape[1] % settings["groups"]:
-        conv_grad_input_op.meta_rule(input, weight, input_size=size, **settings)  # type: ignore[misc]
-    return _grown(input, weight, size, settings)
-
-
-def _grown(g: Tensor, weight: Tensor, size: Sizes, settings: dict[str, Any]) -> Tensor:
-    """A transposed convolution with a result of that size.
-
-    The operator's sizes are those of a convolution's input, which are less than one stride apart.
-    Where a transposed convolution is to be longer than that, all it has is computed, and then cut
-    and filled up with zeros.
-    """
-    stride, padding, dilation = _geometry(settings)
-    inner, widths, pads = list(size), list(padding), [(0, 0)] * len(size)
-    for axis, (n, m, k, s, p, d) in enumerate(
-        zip(size, g.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
-    ):
-        whole = (m - 1) * s + d * (k - 1) + 1
-        if n + 2 * p - whole >= s:
-            inner[axis], widths[axis], pads[axis] = whole, 0, (-p, n + p - whole)
-    changed = {**settings, "padding": tuple(widths)}
-    out = conv_grad_input_op.entry(g, weight, input_size=tuple(inner), **changed)
-    return padded(out, pads)
-
-
-def _check_ndim(who: str, spatial: int, input: Tensor, weight: Tensor) -> bool:
-    """Whether the input is a single sample; raises unless it is one or a batch of them."""
-    ndim = input.ndim
-    if weight.ndim == spatial + 2 and spatial + 1 <= ndim <= spatial + 2:
-        return bool(ndim == spatial + 1)
-    raise error(
-        RuntimeError,
-        who,
-        f"Expected {spatial + 1}D (unbatched) or {spatial + 2}D (batched) input, and a weight of "
-        f"{spatial + 2} dimensions",
-        given=f"input of shape {tuple(input.shape)}, weight of shape {tuple(weight.shape)}",
-    )
-
-
-def _define(spatial: int) -> None:
-    """`conv1d` and `conv_transpose1d`, or those of two or three dimensions."""
-    none = (0,) * spatial
-
-    def conv(
-        input: Tensor,
-        weight: Tensor,
-        bias: Tensor | None = None,
-        stride: Ints = 1,
-        padding: str | Ints = 0,
-        dilation: Ints = 1,
-        groups: int = 1,
-    ) -> Tensor:
-        single = _check_ndim(name, spatial, input, weight)
-        x = input.unsqueeze(0) if single else input
-        steps = spread_ints(name, "dilation", dilation, spatial)
-        if padding == "same":
-            if any(s != 1 for s in spread_ints(name, "stride", stride, spatial)):
-                raise error(
-                    RuntimeError, name, "padding='same' is not supported for strided convolutions"
-                )
-            x, padding = _same_padding(x, weight, steps)
-        elif padding == "valid":
-            padding = none
-        elif isinstance(padding, str):
-            raise error(
-                RuntimeError, name, f"Invalid padding string: {padding!r}",
-                expected="'same' or 'valid'",
-            )  # fmt: skip
-        widths = spread_ints(name, "padding", padding, spatial)
-        strides = spread_ints(name, "stride", stride, spatial)
-        rest = strides, widths, steps, False, none, groups
-        out = _convolution(name, x, weight, bias, *rest)
-        return out.squeeze(0) if single else out
-
-    def conv_transpose(
-        input: Tensor,
-        weight: Tensor,
-        bias: Tensor | None = None,
-        stride: Ints = 1,
-        padding: Ints = 0,
-        output_padding: Ints = 0,
-        groups: int = 1,
-        dilation: Ints = 1,
-    ) -> Tensor:
-        single = _check_ndim(other, spatial, input, weight)
-        x = input.unsqueeze(0) if single else input
-        strides = spread_ints(other, "stride", stride, spatial)
-        widths = spread_ints(other, "padding", padding, spatial)
-        steps = spread_ints(other, "dilation", dilation, spatial)
-        extra = spread_ints(other, "output_padding", output_padding, spatial)
-        rest = strides, widths, steps, True, extra, groups
-        out = _convolution(other, x, weight, bias, *rest)
-        return out.squeeze(0) if single else out
-
-    name = f"conv{spatial}d"
-    conv.__name__ = conv.__qualname__ = name
-    conv.__doc__ = f"Convolution over {spatial} spatial dimension(s); see `nn.functional.{name}`."
-    export(name, conv)
-    other = f"conv_transpose{spatial}d"
-    conv_transpose.__name__ = conv_transpose.__qualname__ = other
-    conv_transpose.__doc__ = f"Transpose of a `{name}`; see `nn.functional.{other}`."
-    export(other, conv_transpose)
-
-
-for _spatial in (1, 2, 3):
-    _define(_spatial)
-export("convolution", convolution)

@@ -8,7 +8,7 @@ from .. import _views, _writes
 from .._config import settings
 from .._device import device as Device
 from .._dispatch import Spec
-from .._dtypes import DType, bool_, int64
+from .._dtypes import DType, bool_, from_numpy_dtype, int64
 from .._errors import error
 from .._layout import preserve_format
 from .._operator import operator, operators
@@ -100,13 +100,17 @@ def full(
     """A tensor of one value."""
     where = placed(device)
     if dtype is None:
-        dtype = _dtype_of_number(fill_value)
+        dtype = dtype_of_number(fill_value)
     return full_op(  # type: ignore[no-any-return]
         shape=tuple(size), value=fill_value, dtype=dtype, device=kind_of(where, dtype).device
     )
 
 
-def _dtype_of_number(value: Any) -> DType:
+def dtype_of_number(value: Any) -> DType:
+    """The dtype of a tensor made of a number."""
+    if hasattr(value, "dtype"):
+        dtype = value.dtype
+        return dtype if dtype.__class__ is DType else from_numpy_dtype(dtype)
     if isinstance(value, bool):
         return bool_
     if isinstance(value, int):

@@ -10,10 +10,10 @@ from .._errors import error
 from .._operator import number_tensor, operator
 from .._tensor.tensor import Tensor
 from ..backend import kind_of
+from ._geometry import check_tensor
 from ._public import assign, export, public
 from .creation import cast_op
 from .draws import draw, draw_true, random_bernoulli_op, reserved, under_vmap
-from .reduction import check_tensor
 
 dropout_op = operator(
     "dropout(Tensor x, *, float p, int seed, int offset) -> (Tensor, Tensor)",

@@ -8,9 +8,10 @@ from typing import Any
 
 from .._errors import error
 from .._tensor.tensor import Tensor
+from ._geometry import check_tensor
 from ._public import into, public
 from .matmul import bmm_op, check_operands, matmul_op
-from .reduction import accumulated, check_tensor, sum_op
+from .reduction import accumulated, sum_op
 from .views import check_dim
 
 # Labels are numbers: 0 to 51 for letters (as in torch's sublist form), from 52 on the dimensions
@@ -399,10 +400,7 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
         tensor([ 1, 10,  2, 20])
     """
     check_tensor("kron", input)
-    if not isinstance(other, Tensor):
-        raise error(
-            TypeError, "kron", f"argument 'other' must be Tensor, not {type(other).__name__}"
-        )
+    check_tensor("kron", other, "other")
     ndim = max(input.ndim, other.ndim)
     a = [1] * (ndim - input.ndim) + list(input.shape)
     b = [1] * (ndim - other.ndim) + list(other.shape)

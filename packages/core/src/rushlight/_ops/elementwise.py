@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from .. import _entries
 from .._errors import error
@@ -11,6 +11,7 @@ from .._operator import Operator, number_tensor, operators
 from .._tensor.tensor import Tensor
 from ._public import export, inplace_binary, inplace_form, inplace_unary, into, method
 
+T = TypeVar("T")
 Formula = Callable[..., Any]
 # Functions of one tensor whose in-place form torch has as a method only.
 ONLY_METHODS = frozenset(
@@ -24,16 +25,26 @@ _NUMBERS = (bool, int, float, complex)
 # -- pieces of derivative rules ---------------------------------------------------------------
 
 
-def conj(y: Any) -> Any:
+def conj(y: T) -> T:
     """The conjugate; of a real tensor or a number, itself."""
     if isinstance(y, Tensor):
         return operators["conj"](y) if y._k.is_complex else y
-    return y.conjugate() if y.__class__ is complex else y
+    return y.conjugate() if y.__class__ is complex else y  # type: ignore[attr-defined]
+
+
+def times_conj(g: Tensor, factor: Any) -> Tensor:
+    """A gradient times the conjugate of a factor that is mostly 1."""
+    return g if factor == 1 else g * conj(factor)
 
 
 def scalar_like(x: Tensor, value: Any) -> Tensor:
     """A number as a 0-d tensor of another tensor's kind."""
     return number_tensor(x._k, value)
+
+
+def or_zeros(g: Tensor | None, like: Tensor) -> Tensor:
+    """A gradient that may be missing, as a tensor."""
+    return like.new_zeros(like.shape) if g is None else g
 
 
 def choose(condition: Tensor, x: Any, y: Any) -> Any:

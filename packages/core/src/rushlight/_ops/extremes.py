@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from .._dispatch import Spec
-from .._dtypes import int64
+from .._dtypes import Category, DType, int64
 from .._errors import error
 from .._operator import Operator, operator, operators
 from .._tensor.tensor import Tensor
 from ._batching import over_dim, over_dims
+from ._geometry import check_tensor
 from ._public import into, public
 from ._results import exactly_into, result_type_named
-from .reduction import (
-    EVERY_DIM,
-    check_tensor,
-    dims_or_all,
-    reduced_shape,
-    restored,
-    sum_op,
-)
+from .reduction import EVERY_DIM, dims_or_all, reduced_shape, restored, sum_op
 from .views import check_dim
 
 amax_op = operator("amax(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor")
@@ -93,6 +88,22 @@ def _amax_or_amin(op: Operator, input: Tensor, dim: Any, keepdim: bool) -> Tenso
     dims = dims_or_all(op.name, dim, input.ndim)
     check_not_empty(op.name, input, dims)
     return op(input, dim=dims, keepdim=bool(keepdim))  # type: ignore[no-any-return]
+
+
+def lowest(dtype: DType) -> Any:
+    """The identity of the maximum."""
+    if dtype.is_inexact:
+        return -math.inf
+    return -(1 << (8 * dtype.itemsize - 1)) if dtype.is_signed else 0
+
+
+def highest(dtype: DType) -> Any:
+    """The identity of the minimum."""
+    if dtype.is_inexact:
+        return math.inf
+    if dtype.category is Category.BOOL:
+        return True
+    return (1 << (8 * dtype.itemsize - dtype.is_signed)) - 1
 
 
 @public(out=True, op=amax_op)
@@ -260,10 +271,7 @@ def _extreme(who: str, fold: Operator, where: Operator, of_two: str) -> Callable
         if other is None and isinstance(dim, Tensor):
             other, dim = dim, None
         if other is not None:
-            if not isinstance(other, Tensor):
-                raise error(
-                    TypeError, who, f"argument 'other' must be Tensor, not {type(other).__name__}"
-                )
+            check_tensor(who, other, "other")
             result: Any = operators[of_two](input, other)
         elif dim is None:
             _check_real(who, input)

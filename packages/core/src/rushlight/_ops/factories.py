@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .._config import settings
-from .._dtypes import DType, from_numpy_dtype
+from .._dtypes import DType
 from .._errors import error
 from .._layout import contiguous_format, dense_strides, preserve_format, strided
 from .._tensor.tensor import Tensor
@@ -26,6 +24,7 @@ from ._making import (
     unfilled,
 )
 from ._public import export, method, public
+from .creation import dtype_of_number
 
 # -- one value ------------------------------------------------------------------------------
 
@@ -83,21 +82,6 @@ def _constant_factory(name: str, value: int) -> Any:
 
 zeros = _constant_factory("zeros", 0)
 ones = _constant_factory("ones", 1)
-
-
-def dtype_of_number(value: Any) -> DType:
-    """The dtype of a tensor made of a number."""
-    if hasattr(value, "dtype"):
-        dtype = value.dtype
-        return dtype if dtype.__class__ is DType else from_numpy_dtype(dtype)
-    if isinstance(value, bool):
-        return _BOOL
-    if isinstance(value, int):
-        return _INT64
-    return settings.default_complex if isinstance(value, complex) else settings.default_dtype
-
-
-_BOOL, _INT64 = from_numpy_dtype(np.dtype(np.bool_)), from_numpy_dtype(np.dtype(np.int64))
 
 
 def _sequence_of_sizes(who: str, size: Any) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from .._errors import error
 from .._operator import operator, operators
 from .._tensor.tensor import Tensor
 from ._batching import over_dims
+from ._geometry import check_tensor
 from ._matrices import conj
 from ._public import public
 from .creation import cast_op, full
@@ -103,8 +104,7 @@ for _op in (c2c_op, r2c_op, c2r_op):
 
 def _checked(who: str, x: Any, *, real: bool = False) -> Tensor:
     """An operand in a dtype that transforms take."""
-    if not isinstance(x, Tensor):
-        raise error(TypeError, who, f"argument 'input' must be Tensor, not {type(x).__name__}")
+    check_tensor(who, x)
     if real and x.dtype.is_complex:
         raise error(
             RuntimeError,
@@ -119,7 +119,8 @@ def _checked(who: str, x: Any, *, real: bool = False) -> Tensor:
             f"Unsupported dtype {x.dtype.name}",
             fix="convert it, for example x.to(rushlight.float32)",
         )
-    return x if x.dtype.is_inexact else cast_op(x, dtype=settings.default_dtype)
+    operand: Tensor = x if x.dtype.is_inexact else cast_op(x, dtype=settings.default_dtype)
+    return operand
 
 
 def _complex(x: Tensor) -> Tensor:
@@ -227,12 +228,11 @@ def _c2r(who: str, x: Any, s: Any, dim: Any, norm: str | None, conjugated: bool 
 
 
 def _r2h(who: str, x: Any, s: Any, dim: Any, norm: str | None) -> Tensor:
-    return conj(_r2c(who, x, s, dim, _SWAPPED[_norm(who, norm)]))  # type: ignore[no-any-return]
+    return conj(_r2c(who, x, s, dim, _SWAPPED[_norm(who, norm)]))
 
 
 def _one_dim(who: str, x: Any, dim: Any) -> tuple[int, ...]:
-    if not isinstance(x, Tensor):
-        raise error(TypeError, who, f"argument 'input' must be Tensor, not {type(x).__name__}")
+    check_tensor(who, x)
     if x.ndim == 0:
         raise error(IndexError, who, f"Dimension specified as {dim} but tensor has no dimensions")
     return (check_dim(who, dim, x.ndim),)

@@ -10,11 +10,11 @@ from .._errors import error
 from .._operator import broadcast_shapes, operator, operators
 from .._tensor.construction import tensor
 from .._tensor.tensor import Tensor, contiguous_strides
+from ._geometry import check_tensor
 from ._indexed import (
     at_least_rows,
     batch_size,
     check_index_dtype,
-    check_tensor,
     flat_items,
     fronted,
     with_exact_out,
@@ -97,7 +97,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
         tensor([[1],
                 [4]])
     """
-    check_tensor("gather", "input", input)
+    check_tensor("gather", input)
     dim = check_dim("gather", dim, input.ndim)
     index = check_index_dtype("gather", index)
     if index.numel():
@@ -120,7 +120,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """
     who = "take_along_dim"
     for name, x in (("input", input), ("indices", indices)):
-        check_tensor(who, name, x)
+        check_tensor(who, x, name)
     if indices.dtype is not int64:
         raise error(
             RuntimeError,
@@ -220,7 +220,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         >>> rushlight.index_select(rushlight.tensor([5, 6, 7]), 0, rushlight.tensor([2, 0]))
         tensor([7, 5])
     """
-    check_tensor("index_select", "input", input)
+    check_tensor("index_select", input)
     dim = check_dim("index_select", dim, input.ndim)
     index = check_index_dtype("index_select", index)
     check_index_vector("index_select", input, index, IndexError)
@@ -261,8 +261,8 @@ def take(input: Tensor, index: Tensor) -> Tensor:
         >>> rushlight.take(rushlight.tensor([[4, 3], [6, 7]]), rushlight.tensor([0, 2]))
         tensor([4, 6])
     """
-    check_tensor("take", "input", input)
-    check_tensor("take", "index", index)
+    check_tensor("take", input)
+    check_tensor("take", index, "index")
     if index.dtype is not int64:
         raise error(
             RuntimeError, "take", f"Expected a long tensor for index, but got {index.dtype}"
@@ -281,7 +281,7 @@ def as_mask(who: str, mask: Any) -> Tensor:
     Raises:
         RuntimeError: Its dtype is neither bool nor uint8.
     """
-    check_tensor(who, "mask", mask)
+    check_tensor(who, mask, "mask")
     if mask.dtype is bool_:
         return mask  # type: ignore[no-any-return]
     if mask.dtype is uint8 and who == "masked_select":
@@ -312,7 +312,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
         >>> rushlight.masked_select(x, x > 1)
         tensor([5, 2])
     """
-    check_tensor("masked_select", "input", input)
+    check_tensor("masked_select", input)
     mask = as_mask("masked_select", mask)
     broadcast_shapes("masked_select", tuple(input.shape), tuple(mask.shape))
     return masked_select_op.entry(input, mask)  # type: ignore[no-any-return]
@@ -333,7 +333,7 @@ def _nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
         tensor([[1],
                 [2]])
     """
-    check_tensor("nonzero", "input", input)
+    check_tensor("nonzero", input)
     if as_tuple:
         return nonzero_columns(input if input.ndim else operators["unsqueeze"](input, dim=0))
     return nonzero_op.entry(input)
@@ -357,7 +357,7 @@ def argwhere(input: Tensor) -> Tensor:
         tensor([[1],
                 [2]])
     """
-    check_tensor("argwhere", "input", input)
+    check_tensor("argwhere", input)
     return nonzero_op.entry(input)  # type: ignore[no-any-return]
 
 
@@ -378,7 +378,7 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
         tensor([[ 1],
                 [-1]])
     """
-    check_tensor("nonzero_static", "input", input)
+    check_tensor("nonzero_static", input)
     if size < 0:
         raise error(
             RuntimeError, "nonzero_static", "size must be non-negative", given=f"size={size}"

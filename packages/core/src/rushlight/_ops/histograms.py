@@ -10,10 +10,10 @@ from .._dtypes import float32, float64, int64
 from .._errors import error
 from .._operator import operator, operators
 from .._tensor.tensor import Tensor
+from ._geometry import check_tensor
 from ._public import public
 from ._results import result_type_named
 from .creation import full
-from .reduction import check_tensor
 from .sorting import searchsorted_op
 
 bincount_op = operator(

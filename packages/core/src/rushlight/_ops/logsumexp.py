@@ -9,9 +9,10 @@ from .._dispatch import Spec
 from .._errors import error
 from .._operator import operator, operators
 from .._tensor.tensor import Tensor
+from ._geometry import check_tensor
 from ._public import export, public
 from .creation import cast_op
-from .reduction import check_tensor, dims_or_all, reduced_shape, restored, sum_op
+from .reduction import dims_or_all, reduced_shape, restored, sum_op
 
 logsumexp_op = operator("logsumexp(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor")
 

@@ -9,6 +9,7 @@ from .._dtypes import bfloat16, float16, float32, int64, uint8
 from .._errors import error
 from .._operator import operator
 from .._tensor.tensor import Tensor
+from ._precision import widened
 from ._public import export
 
 nll_loss_op = operator(
@@ -92,10 +93,6 @@ def _(
 # -- negative log likelihood ----------------------------------------------------------------
 
 
-def _wide(x: Tensor) -> Tensor:
-    return x.to(float32) if x.dtype is float16 or x.dtype is bfloat16 else x
-
-
 def _kept(target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
     """Where a target counts, and the targets with class 0 where they do not."""
     target = target.to(int64)
@@ -117,7 +114,7 @@ def _per_target(
 def _(
     x: Tensor, target: Tensor, weight: Any, *, reduction: str, ignore_index: int
 ) -> tuple[Tensor, Tensor]:
-    wide = _wide(x)
+    wide = widened(x)
     kept, safe = _kept(target, ignore_index)
     weights = _per_target(target, weight, kept, safe, wide)
     picked = wide.gather(1, safe.unsqueeze(1)).squeeze(1)
@@ -165,7 +162,7 @@ def _(
 
 @cross_entropy_op.decomposition
 def _(x: Tensor, target: Tensor, *, ignore_index: int, reduction: str) -> tuple[Tensor, Tensor]:
-    wide = _wide(x)
+    wide = widened(x)
     kept, safe = _kept(target, ignore_index)
     lse = wide.logsumexp(1)
     picked = wide.gather(1, safe.unsqueeze(1)).squeeze(1)
@@ -183,9 +180,9 @@ def _(
 ) -> Tensor:
     kept, safe = _kept(target, ignore_index)
     counts = kept.to(lse.dtype)
-    slope = _wide(g) / counts.sum() if reduction == "mean" else _wide(g)
+    slope = widened(g) / counts.sum() if reduction == "mean" else widened(g)
     slope = (slope * counts).unsqueeze(1)
-    soft = (_wide(x) - lse.unsqueeze(1)).exp()
+    soft = (widened(x) - lse.unsqueeze(1)).exp()
     found = soft * slope - _scattered(slope.squeeze(1), safe, x.shape)
     return found.to(x.dtype)
 
@@ -198,7 +195,7 @@ def _(g: Any, *, x: Tensor, target: Tensor, out1: Tensor, ignore_index: int, red
             g[0], x, target, out1, ignore_index=ignore_index, reduction=reduction
         )
     if g[1] is not None:
-        soft = (_wide(x) - out1.unsqueeze(1)).exp() * g[1].unsqueeze(1)
+        soft = (widened(x) - out1.unsqueeze(1)).exp() * g[1].unsqueeze(1)
         dx = soft if dx is None else dx + soft
     return {"x": dx}
 

@@ -11,14 +11,16 @@ from collections.abc import Callable
 from typing import Any
 
 from .._config import settings
-from .._dtypes import DType, bool_, int64, uint8
+from .._dtypes import DType, bool_, int64
 from .._errors import error
 from .._operator import operators
 from .._tensor.tensor import Tensor
+from ._geometry import check_tensor
 from ._matrices import choose, holds_anywhere, real
 from ._public import PUBLIC, public
 from .creation import cast_op, full
-from .reduction import reduced_shape
+from .extremes import highest, lowest
+from .reduction import dims_or_all, reduced_shape
 from .vector_norms import vector_norm
 from .views import check_dim
 
@@ -40,8 +42,7 @@ def _mask_for(who: str, input: Tensor, mask: Tensor | None) -> Tensor | None:
     """
     if mask is None:
         return None
-    if not isinstance(mask, Tensor):
-        raise error(TypeError, who, f"argument 'mask' must be Tensor, not {type(mask).__name__}")
+    check_tensor(who, mask, "mask")
     if mask.ndim > input.ndim:
         raise error(
             IndexError,
@@ -52,17 +53,6 @@ def _mask_for(who: str, input: Tensor, mask: Tensor | None) -> Tensor | None:
     if mask.dtype is not bool_:
         mask = cast_op(mask, dtype=bool_)
     return mask if mask.shape == input.shape else mask.expand(*input.shape)
-
-
-def _dims(who: str, dim: Any, ndim: int) -> tuple[int, ...]:
-    """Dimensions to reduce; None and () mean all."""
-    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
-        return tuple(range(ndim))
-    given = (dim,) if isinstance(dim, int) else tuple(dim)
-    found = [check_dim(who, d, ndim) for d in given]
-    if len(set(found)) != len(found):
-        raise error(RuntimeError, who, f"dim={dim} appears multiple times in the list of dims")
-    return tuple(sorted(found)) if ndim else ()
 
 
 def _filled(who: str, x: Tensor, mask: Tensor | None, value: Any) -> Tensor:
@@ -85,22 +75,6 @@ def _inexact(x: Tensor, dtype: DType | None) -> Tensor:
     if dtype is None and not x.dtype.is_inexact:
         dtype = settings.default_dtype
     return _in(x, dtype)
-
-
-def _lowest(x: Tensor) -> Any:
-    """The identity of the maximum."""
-    if x.dtype.is_inexact:
-        return -math.inf
-    return 0 if x.dtype in (bool_, uint8) else -(1 << (8 * x.dtype.itemsize - 1))
-
-
-def _highest(x: Tensor) -> Any:
-    """The identity of the minimum."""
-    if x.dtype.is_inexact:
-        return math.inf
-    if x.dtype is bool_:
-        return True
-    return 255 if x.dtype is uint8 else (1 << (8 * x.dtype.itemsize - 1)) - 1
 
 
 def _counts(who: str, x: Tensor, dims: tuple[int, ...], mask: Tensor | None, like: Tensor) -> Any:
@@ -137,7 +111,7 @@ _SUM_ARGUMENTS = """
 
 
 def _identity_of(identity: Any, x: Tensor) -> Any:
-    return identity(x) if callable(identity) else identity
+    return identity(x.dtype) if callable(identity) else identity
 
 
 def _over_dims(name: str, identity: Any, prepare: Callable[..., Tensor], doc: str) -> None:
@@ -151,7 +125,7 @@ def _over_dims(name: str, identity: Any, prepare: Callable[..., Tensor], doc: st
         dtype: DType | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        dims = _dims(who, dim, input.ndim)
+        dims = dims_or_all(who, dim, input.ndim)
         x = prepare(input, dtype)
         x = _filled(who, x, mask, _identity_of(identity, x))
         return operators[name](x, dim=dims, keepdim=bool(keepdim))  # type: ignore[no-any-return]
@@ -172,7 +146,7 @@ def _place_of(name: str, identity: Any, doc: str) -> None:
         mask: Tensor | None = None,
     ) -> Tensor:
         x = _in(input, dtype)
-        found = getattr(_filled(who, x, mask, identity(x)), name)(dim, bool(keepdim))
+        found = getattr(_filled(who, x, mask, identity(x.dtype)), name)(dim, bool(keepdim))
         return _in(found, x.dtype)  # torch's too is of the input's dtype
 
     who = f"masked.{name}"
@@ -190,14 +164,14 @@ _over_dims(
     "prod", 1, _accumulated, "The product of the elements that the mask admits; see `masked.sum`."
 )
 _over_dims(
-    "amax", _lowest, _in, "The largest of the elements that the mask admits; see `masked.sum`."
+    "amax", lowest, _in, "The largest of the elements that the mask admits; see `masked.sum`."
 )
 _over_dims(
-    "amin", _highest, _in, "The smallest of the elements that the mask admits; see `masked.sum`."
+    "amin", highest, _in, "The smallest of the elements that the mask admits; see `masked.sum`."
 )
-_place_of("argmax", _lowest, "Where the largest element is that the mask admits; see `masked.sum`.")
+_place_of("argmax", lowest, "Where the largest element is that the mask admits; see `masked.sum`.")
 _place_of(
-    "argmin", _highest, "Where the smallest element is that the mask admits; see `masked.sum`."
+    "argmin", highest, "Where the smallest element is that the mask admits; see `masked.sum`."
 )
 
 
@@ -221,7 +195,7 @@ def mean(
             given=f"input of {input.dtype}",
             fix="pass dtype=rushlight.float32",
         )
-    dims = _dims(who, dim, x.ndim)
+    dims = dims_or_all(who, dim, x.ndim)
     total = operators["sum"](_filled(who, x, mask, 0), dim=dims, keepdim=True)
     return _squeezed(total / _counts(who, input, dims, mask, total), dims, keepdim)
 
@@ -266,7 +240,7 @@ def norm(
     """The norm of the elements that the mask admits; see `masked.sum`, `linalg.vector_norm`."""
     who = "masked.norm"
     order = 2.0 if ord is None else float(ord)
-    dims = _dims(who, dim, input.ndim)
+    dims = dims_or_all(who, dim, input.ndim)
     x = _filled(who, _in(input, dtype), mask, math.inf if order == -math.inf else 0)
     return vector_norm(x, order, dims or None, bool(keepdim))
 
@@ -289,7 +263,7 @@ def _variance(
     if correction is None:
         correction = 1 if unbiased is None or unbiased else 0
     x = _inexact(input, dtype)
-    dims = _dims(who, dim, x.ndim)
+    dims = dims_or_all(who, dim, x.ndim)
     count = _counts(who, input, dims, mask, x)
     total = operators["sum"](_filled(who, x, mask, 0), dim=dims, keepdim=True)
     apart = _filled(who, x - total / count, mask, 0)
@@ -350,9 +324,9 @@ def logsumexp(
     mask: Tensor | None = None,
 ) -> Tensor:
     """log of the sum of exp of the elements that the mask admits; see `masked.sum`."""
-    dims = _dims("masked.logsumexp", dim, input.ndim)
+    dims = dims_or_all("masked.logsumexp", dim, input.ndim)
     x = _in(input, dtype)
-    filled = _filled("masked.logsumexp", x, mask, _lowest(x))
+    filled = _filled("masked.logsumexp", x, mask, lowest(x.dtype))
     return _in(filled.logsumexp(dims, keepdim=bool(keepdim)), x.dtype)
 
 
@@ -392,10 +366,10 @@ def _along_dim(name: str, identity: Any, doc: str) -> None:
 _along_dim("cumsum", 0, "Running sums in which masked-out elements count as 0.")
 _along_dim("cumprod", 1, "Running products in which masked-out elements count as 1.")
 _along_dim(
-    "softmax", _lowest,
+    "softmax", lowest,
     "softmax over the elements that the mask admits; the others get 0 (all get NaN if none is).",
 )  # fmt: skip
-_along_dim("log_softmax", _lowest, "log of `masked.softmax`.")
+_along_dim("log_softmax", lowest, "log of `masked.softmax`.")
 
 
 @_public
@@ -405,7 +379,7 @@ def softmin(
     """softmax of the negative: the smallest element weighs most."""
     place = check_dim("masked.softmin", dim, input.ndim)
     x = _in(input, dtype)
-    return (-_filled("masked.softmin", x, mask, _highest(x))).softmax(place)
+    return (-_filled("masked.softmin", x, mask, highest(x.dtype))).softmax(place)
 
 
 @_public

@@ -7,15 +7,18 @@ from typing import Any
 from .._dispatch import Spec
 from .._errors import error
 from .._failures import explained
+from .._interpreters import padded
 from .._modes import GRAD, NO_GRAD, STATE
 from .._node import NO_ATTRIBUTES, Node, next_sequence_number
-from .._operator import Operator, broadcast_shapes, operator, operators
+from .._operator import Operator, broadcast_shapes, operator
 from .._saving import keep
 from .._tensor.tensor import PLAIN, Tensor, fresh, native_of, refreshed
 from ._batching import batch_size, front, front_or_expanded
+from ._geometry import check_tensor
+from ._matrices import adjoint
 from ._public import export, into, method, public
+from .elementwise import conj
 from .reduction import sum_op
-from .views import permute_op
 
 matmul_op = operator("matmul(Tensor x, Tensor y) -> Tensor")
 mm_op = operator("mm(Tensor x, Tensor y) -> Tensor")
@@ -24,22 +27,6 @@ dot_op = operator("dot(Tensor x, Tensor y) -> Tensor")
 
 
 # -- shapes and checks ----------------------------------------------------------------------
-
-
-def transposed(x: Tensor) -> Tensor:
-    """A view with the last two dimensions exchanged."""
-    n = x.ndim
-    return permute_op(x, dims=(*range(n - 2), n - 1, n - 2))  # type: ignore[no-any-return]
-
-
-def adjoint(x: Tensor) -> Tensor:
-    """The conjugate transpose of matrices."""
-    x = transposed(x)
-    return operators["conj"](x) if x._k.is_complex else x
-
-
-def conj(x: Tensor) -> Tensor:
-    return operators["conj"](x) if x._k.is_complex else x
 
 
 def check_operands(who: str, *xs: Any) -> None:
@@ -192,22 +179,14 @@ def _(inputs: Any, bdims: Any) -> Any:
     if y_ndim == 1:
         y = y.unsqueeze(-1)
     batch = max(x_ndim, y_ndim, 2) - 2
-    x = _with_batch(x, bdims[0], batch)
-    y = _with_batch(y, bdims[1], batch)
+    x = x if bdims[0] is None else padded(x, batch + 2)
+    y = y if bdims[1] is None else padded(y, batch + 2)
     out = matmul_op(x, y)
     if y_ndim == 1:
         out = out.squeeze(-1)
     if x_ndim == 1:
         out = out.squeeze(-1 if y_ndim == 1 else -2)
     return out, 0
-
-
-def _with_batch(x: Tensor, bdim: int | None, batch: int) -> Tensor:
-    """A batch in front of matrices with that many batch dimensions of their own behind it."""
-    if bdim is None:
-        return x
-    missing = batch + 3 - x.ndim
-    return x if missing <= 0 else x.reshape(x.shape[0], *([1] * missing), *x.shape[1:])
 
 
 def hang_node(op: Operator, out: Tensor, attributes: dict[str, Any] = NO_ATTRIBUTES) -> Node:
@@ -458,9 +437,6 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
                 [6, 8]])
     """
     for name, x in (("input", input), ("vec2", vec2)):
-        if not isinstance(x, Tensor):
-            raise error(
-                TypeError, "outer", f"argument '{name}' must be Tensor, not {type(x).__name__}"
-            )
+        check_tensor("outer", x, name)
         check_ndim("outer", name, x, 1)
     return input.unsqueeze(1) * vec2

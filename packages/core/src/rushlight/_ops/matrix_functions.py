@@ -35,7 +35,8 @@ from ._public import export, public
 from ._results import result_type_named
 from .creation import cast_op, full
 from .factorizations import lower_factor, lu_factor_op, permutation_matrix
-from .solving import inv, inv_ex, inv_op, is_kept, spectrum_size, tolerances
+from .least_squares import is_kept, spectrum_size, tolerances
+from .solving import inv, inv_ex, inv_op
 from .spectra import svdvals_op
 
 det_op = operator("linalg_det(Tensor x) -> Tensor")

@@ -7,21 +7,13 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import DType
 from .._errors import error
-from .._operator import operator
+from .._operator import Operator, operator
 from .._tensor.tensor import Tensor
 from ._batching import over_dims
+from ._geometry import check_tensor
 from ._public import PUBLIC, into, public
 from .creation import cast_op
-from .reduction import (
-    check_tensor,
-    dims_or_all,
-    has_values,
-    reduced_shape,
-    restored,
-    same_dtype,
-    spread,
-    sum_op,
-)
+from .reduction import dims_or_all, has_values, reduced_shape, restored, same_dtype, spread, sum_op
 
 mean_op = operator("mean(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor")
 var_op = operator("var(Tensor x, *, int[] dim, float correction=1, bool keepdim=False) -> Tensor")
@@ -272,6 +264,11 @@ public(op=var_op)(var)
 public(op=std_op)(std)
 
 
+def _with_mean(op: Operator, x: Tensor, attributes: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    average = mean_op(x, dim=attributes["dim"], keepdim=attributes["keepdim"])
+    return op(x, **attributes), average
+
+
 @public(methods=False)
 def var_mean(
     input: Tensor,
@@ -287,9 +284,8 @@ def var_mean(
         >>> rushlight.var_mean(rushlight.tensor([1.0, 2.0, 3.0]))
         (tensor(1.), tensor(2.))
     """
-    x, attributes = _spread_arguments("var_mean", input, dim, unbiased, keepdim, correction)
-    average = mean_op(x, dim=attributes["dim"], keepdim=attributes["keepdim"])
-    return var_op(x, **attributes), average
+    arguments = _spread_arguments("var_mean", input, dim, unbiased, keepdim, correction)
+    return _with_mean(var_op, *arguments)
 
 
 @public(methods=False)
@@ -307,9 +303,8 @@ def std_mean(
         >>> rushlight.std_mean(rushlight.tensor([1.0, 2.0, 3.0]))
         (tensor(1.), tensor(2.))
     """
-    x, attributes = _spread_arguments("std_mean", input, dim, unbiased, keepdim, correction)
-    average = mean_op(x, dim=attributes["dim"], keepdim=attributes["keepdim"])
-    return std_op(x, **attributes), average
+    arguments = _spread_arguments("std_mean", input, dim, unbiased, keepdim, correction)
+    return _with_mean(std_op, *arguments)
 
 
 # -- cov, corrcoef --------------------------------------------------------------------------
@@ -329,6 +324,17 @@ def _checked_weights(who: str, name: str, weights: Tensor, count: int, whole: bo
         problem = f"{name} cannot be negative"
     if problem is not None:
         raise error(RuntimeError, who, problem, given=f"{name} of shape {tuple(weights.shape)}")
+
+
+def _check_observations(who: str, input: Tensor) -> None:
+    check_tensor(who, input)
+    if input.ndim > 2:
+        raise error(
+            RuntimeError,
+            who,
+            f"expected input to have two or fewer dimensions but got an input with {input.ndim} "
+            "dimensions",
+        )
 
 
 @public()
@@ -353,14 +359,7 @@ def cov(
         tensor([[ 1., -1.],
                 [-1.,  1.]])
     """
-    check_tensor("cov", input)
-    if input.ndim > 2:
-        raise error(
-            RuntimeError,
-            "cov",
-            f"expected input to have two or fewer dimensions but got an input with {input.ndim} "
-            "dimensions",
-        )
+    _check_observations("cov", input)
     if input.dtype.name == "bool":
         raise error(RuntimeError, "cov", "bool dtype is not supported for input")
     x = input if input.ndim == 2 else input.reshape(1, -1)
@@ -408,14 +407,7 @@ def corrcoef(input: Tensor) -> Tensor:
         tensor([[ 1., -1.],
                 [-1.,  1.]])
     """
-    check_tensor("corrcoef", input)
-    if input.ndim > 2:
-        raise error(
-            RuntimeError,
-            "corrcoef",
-            f"expected input to have two or fewer dimensions but got an input with {input.ndim} "
-            "dimensions",
-        )
+    _check_observations("corrcoef", input)
     c = cov(input)
     if c.ndim == 0:
         return c / c

@@ -8,9 +8,10 @@ from .._config import settings
 from .._dtypes import DType
 from .._errors import error
 from .._tensor.tensor import Tensor
+from ._geometry import check_tensor
 from ._public import PUBLIC, into, public
 from .creation import cast_op
-from .reduction import EVERY_DIM, check_tensor
+from .reduction import EVERY_DIM
 from .vector_norms import vector_norm_op
 from .views import check_dim
 

@@ -11,7 +11,7 @@ from math import prod
 from typing import Any
 
 from .._dispatch import Spec
-from .._dtypes import DType, int64
+from .._dtypes import int64
 from .._errors import error
 from .._operator import Operator, operator
 from .._tensor.construction import tensor
@@ -19,6 +19,7 @@ from .._tensor.tensor import Tensor
 from ._batching import batch_size, front_or_expanded
 from ._public import export
 from .convolution import Ints, Sizes, conv_grad_input_op, padded, windows
+from .extremes import lowest
 
 _WINDOW = "int[] kernel_size, int[] stride, int[] padding"
 _MEAN = f"{_WINDOW}, bool ceil_mode, bool count_include_pad, int? divisor_override"
@@ -156,14 +157,6 @@ def _(x: Tensor, *, output_size: Sizes) -> tuple[Spec, Spec]:
 # -- decompositions of maxima ---------------------------------------------------------------
 
 
-def _lowest(dtype: DType) -> Any:
-    if dtype.is_floating_point:
-        return -float("inf")
-    import numpy as np
-
-    return int(np.iinfo(dtype.numpy).min)
-
-
 def _hanging(
     size: Sizes, out: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
 ) -> list[tuple[int, int]]:
@@ -208,7 +201,7 @@ def _(
     size = tuple(x.shape[2:])
     out = _pooled("max_pool", x, kernel_size, stride, padding, dilation, ceil_mode)[2:]
     pads = _hanging(size, out, kernel_size, stride, padding, dilation)
-    whole = padded(x, pads, _lowest(x.dtype))
+    whole = padded(x, pads, lowest(x.dtype))
     seen = windows(whole, kernel_size, stride, dilation)
     for axis, n in enumerate(out, 2):
         if seen.shape[axis] != n:

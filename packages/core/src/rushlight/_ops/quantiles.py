@@ -9,11 +9,12 @@ from .._dtypes import float32, float64, int64
 from .._errors import error
 from .._operator import Operator, operator, operators
 from .._tensor.tensor import Tensor
+from ._geometry import check_tensor
 from ._public import public
 from ._results import result_type_named
 from .creation import full
 from .extremes import check_not_empty
-from .reduction import check_tensor, reduced_shape, sum_op
+from .reduction import reduced_shape, sum_op
 from .sorting import selecting
 from .views import check_dim
 

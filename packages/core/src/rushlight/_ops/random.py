@@ -13,11 +13,12 @@ from .._operator import broadcast_shapes, operator, operators
 from .._tensor.construction import placed
 from .._tensor.tensor import Tensor
 from ..backend import kind_of
+from ._geometry import check_tensor
 from ._making import check_sizes, delivered, finished, sizes_given
 from ._public import public
 from .creation import cast_op, full
 from .draws import draw, draw_integers, draw_true, random_permutation_op, reserved
-from .reduction import check_tensor, has_values
+from .reduction import has_values
 from .views import sizes_of
 
 _HALF = math.sqrt(0.5)

@@ -8,6 +8,7 @@ from .._dispatch import Spec
 from .._operator import operator, operators
 from .._tensor.tensor import Tensor
 from ._public import export
+from .elementwise import or_zeros
 
 lstm_op = operator("lstm_pointwise(Tensor gates, Tensor c) -> (Tensor, Tensor, Tensor)")
 lstm_backward_op = operator(
@@ -30,10 +31,6 @@ def _cut(x: Tensor, count: int) -> list[Tensor]:
 
 def _join(parts: list[Tensor]) -> Tensor:
     return operators["cat"](*parts, dim=parts[0].ndim - 1)  # type: ignore[no-any-return]
-
-
-def _zeros_if_none(g: Tensor | None, like: Tensor) -> Tensor:
-    return like.new_zeros(like.shape) if g is None else g
 
 
 # -- LSTM: gates i, f, g, o ------------------------------------------------------------------
@@ -68,7 +65,7 @@ def _(gh: Tensor, gc: Tensor, c: Tensor, cell: Tensor, active: Tensor) -> tuple[
 
 @lstm_op.vjp
 def _(g: Any, *, c: Tensor, out1: Tensor, out2: Tensor) -> Any:
-    dgates, dc = lstm_backward_op(_zeros_if_none(g[0], c), _zeros_if_none(g[1], c), c, out1, out2)
+    dgates, dc = lstm_backward_op(or_zeros(g[0], c), or_zeros(g[1], c), c, out1, out2)
     if g[2] is not None:
         # The gates as results of their own: slopes of sigmoid, sigmoid, tanh, sigmoid.
         i, f, new, o = _cut(out2, 4)
@@ -120,7 +117,7 @@ def _gru_gradients(
 
 @gru_op.vjp
 def _(g: Any, *, gh: Tensor, h: Tensor, out1: Tensor) -> Any:
-    dgi, dgh, dh = gru_backward_op(_zeros_if_none(g[0], h), gh, h, out1)
+    dgi, dgh, dh = gru_backward_op(or_zeros(g[0], h), gh, h, out1)
     if g[1] is not None:
         dr, dz, dn = _cut(g[1], 3)
         r, z, new = _cut(out1, 3)

@@ -12,6 +12,7 @@ from .._modes import GRAD, NO_GRAD, STATE
 from .._operator import Operator, operator, operators
 from .._tensor.tensor import PLAIN, Tensor, native_of, refreshed
 from ._batching import over_dims
+from ._geometry import check_tensor
 from ._public import public
 from .creation import cast_op, full
 from .views import check_dim, check_dims, expand_op, sum_to
@@ -50,16 +51,6 @@ def restored(g: Tensor, shape: tuple[int, ...], dim: tuple[int, ...], keepdim: b
 def spread(g: Tensor, shape: tuple[int, ...], dim: tuple[int, ...], keepdim: bool) -> Tensor:
     """A reduction's gradient repeated over the reduced dimensions."""
     return expand_op(restored(g, shape, dim, keepdim), size=tuple(shape))  # type: ignore[no-any-return]
-
-
-def check_tensor(who: str, input: Any) -> None:
-    """Raises unless the first argument is a tensor.
-
-    Raises:
-        TypeError: It is not.
-    """
-    if not isinstance(input, Tensor):
-        raise error(TypeError, who, f"argument 'input' must be Tensor, not {type(input).__name__}")
 
 
 def has_values(x: Tensor) -> bool:

@@ -12,7 +12,7 @@ from .._tensor.tensor import Tensor, strides_of
 from .._views import detached
 from ..backend import Kind, kind_of
 from ._batching import front
-from ._geometry import Geometry, shape_of
+from ._geometry import Geometry, check_tensor, shape_of
 from ._public import into, method, public
 from .joining import stack
 from .views import scatter_through, shifted
@@ -199,8 +199,7 @@ method("imag", property(imag, _write_part(imag)))
 
 def _parts(who: str, a: Tensor, b: Tensor, names: tuple[str, str]) -> None:
     for name, x in zip(names, (a, b), strict=True):
-        if not isinstance(x, Tensor):
-            raise error(TypeError, who, f"argument '{name}' must be Tensor, not {type(x).__name__}")
+        check_tensor(who, x, name)
     for x in (a, b):
         if x.dtype.name not in ("float16", "float32", "float64"):
             raise error(

@@ -9,11 +9,12 @@ from .._dtypes import float32, float64, int64
 from .._errors import error
 from .._operator import operators
 from .._tensor.tensor import Tensor
+from ._geometry import check_tensor
 from ._public import public
 from ._results import exactly_into
 from .creation import cast_op, full
 from .draws import draw
-from .reduction import check_tensor, has_values
+from .reduction import has_values
 
 
 @public()

@@ -12,10 +12,11 @@ from .._errors import error
 from .._operator import Operator, operator, operators
 from .._tensor.tensor import Tensor
 from ._batching import over_dim
+from ._geometry import check_tensor
 from ._public import public
 from ._results import result_type_named
 from .creation import full
-from .reduction import accumulated, check_tensor
+from .reduction import accumulated
 from .sorting import selecting
 from .views import check_dim, check_dims
 

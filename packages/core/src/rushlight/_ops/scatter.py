@@ -8,19 +8,20 @@ from .._dispatch import Spec
 from .._errors import error
 from .._operator import number_tensor, operator, operators
 from .._tensor.tensor import Tensor
+from ._geometry import check_tensor
 from ._indexed import (
     Call,
     at_least_rows,
     batch_size,
     check_index_dtype,
     check_same_dtype,
-    check_tensor,
     fronted,
     indexed_write,
     number_of,
     spread_zero,
     zeros,
 )
+from .elementwise import conj
 from .gathering import check_gather_shapes, gather_op
 from .views import check_dim
 
@@ -47,10 +48,6 @@ def _(
     if index.numel():
         check_gather_shapes("scatter", x, index, dim, expected="self")
     return Spec(x.shape, x.dtype)
-
-
-def _conj(x: Tensor) -> Tensor:
-    return operators["conj"](x) if x.dtype.is_complex else x
 
 
 def _cleared(x: Tensor, index: Tensor, dim: int) -> Tensor:
@@ -128,8 +125,8 @@ def _(
         }
     weight_x, weight_src = fold_weights(x, index, src, out, dim, reduce, include_self)
     return {
-        "x": g * _conj(weight_x) if needs[0] else None,
-        "src": gather_op(g, index, dim=dim) * _conj(weight_src) if needs[2] else None,
+        "x": g * conj(weight_x) if needs[0] else None,
+        "src": gather_op(g, index, dim=dim) * conj(weight_src) if needs[2] else None,
     }
 
 
@@ -166,7 +163,7 @@ def _checked(
     who: str, input: Any, dim: int, index: Any, src: Any
 ) -> tuple[Tensor, int, Tensor, Tensor]:
     """Operands of a scatter, with the source cut to the index's shape."""
-    check_tensor(who, "input", input)
+    check_tensor(who, input)
     dim = check_dim(who, dim, input.ndim)
     index = check_index_dtype(who, index)
     if not isinstance(src, Tensor):
@@ -257,7 +254,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Call:
         >>> rushlight.scatter_add(rushlight.zeros(2), 0, i, rushlight.ones(3))
         tensor([2., 1.])
     """
-    check_tensor("scatter_add", "src", src)
+    check_tensor("scatter_add", src, "src")
     x, dim, index, src = _checked("scatter_add", input, dim, index, src)
     return Call(scatter_op, (x, index, src), {"dim": dim, "reduce": "sum", "include_self": True})
 
@@ -287,7 +284,7 @@ def scatter_reduce(
         tensor([2., 3.])
     """
     check_reduction("scatter_reduce", reduce, _REDUCTIONS)
-    check_tensor("scatter_reduce", "src", src)
+    check_tensor("scatter_reduce", src, "src")
     x, dim, index, src = _checked("scatter_reduce", input, dim, index, src)
     return fold_call(x, index, src, dim, reduce, include_self)
 

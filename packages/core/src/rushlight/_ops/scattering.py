@@ -10,6 +10,7 @@ from .._dtypes import bool_, int64
 from .._errors import error
 from .._operator import broadcast_shapes, number_tensor, operator, operators
 from .._tensor.tensor import Tensor, strides_of
+from ._geometry import check_tensor
 from ._indexed import (
     Call,
     at_least_rows,
@@ -17,7 +18,6 @@ from ._indexed import (
     cast_number,
     check_index_dtype,
     check_same_dtype,
-    check_tensor,
     flat_items,
     fronted,
     indexed_write,
@@ -26,6 +26,7 @@ from ._indexed import (
     spread_zero,
 )
 from ._public import method
+from .elementwise import times_conj
 from .gathering import as_mask, check_index_vector, index_select_op
 from .scatter import check_reduction, fold_call
 from .views import check_dim
@@ -60,7 +61,9 @@ def _(primals: Any, tangents: Any, out: Tensor, *, dim: int, value: Any) -> Tens
 
 index_add_op.vjp(
     x=lambda g: g,
-    src=lambda g, index, src_shape, dim, alpha: _scaled(_selected(g, index, src_shape, dim), alpha),
+    src=lambda g, index, src_shape, dim, alpha: times_conj(
+        _selected(g, index, src_shape, dim), alpha
+    ),
 )
 index_copy_op.vjp(
     x=lambda g, index, dim: index_fill_op(g, index, dim=dim, value=0),
@@ -73,12 +76,6 @@ def _selected(g: Tensor, index: Tensor, shape: tuple[int, ...], dim: int) -> Ten
     """The rows of a gradient, in the shape of the source they came from."""
     found = index_select_op(g, index, dim=dim)
     return found if found.shape == shape else found.reshape(shape)  # type: ignore[no-any-return]
-
-
-def _scaled(g: Tensor, alpha: Any) -> Tensor:
-    if alpha == 1:
-        return g
-    return g * (alpha.conjugate() if isinstance(alpha, complex) else alpha)
 
 
 def _rows_batching(op: Any) -> Any:
@@ -97,7 +94,7 @@ def _rows_batching(op: Any) -> Any:
         else:
             index = at_least_rows(fronted(index, bdims[1], size))
             if srcs:
-                values = _scaled(srcs[0], attributes.get("alpha", 1))
+                values = srcs[0] * attributes.get("alpha", 1)
             else:
                 values = number_tensor(x._k, attributes["value"])
             put: Any = operators["index_put"]
@@ -160,8 +157,8 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
         >>> rushlight.index_add(x, 0, i, rushlight.tensor([1.0, 2.0]))
         tensor([3., 0., 0.])
     """
-    check_tensor("index_add", "input", input)
-    check_tensor("index_add", "source", source)
+    check_tensor("index_add", input)
+    check_tensor("index_add", source, "source")
     dim = check_dim("index_add", dim, input.ndim)
     index = check_index_dtype("index_add", index)
     check_index_vector("index_add", input, index, IndexError)
@@ -190,8 +187,8 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Call:
         >>> rushlight.index_copy(x, 0, i, rushlight.tensor([5.0]))
         tensor([0., 0., 5.])
     """
-    check_tensor("index_copy", "input", input)
-    check_tensor("index_copy", "source", source)
+    check_tensor("index_copy", input)
+    check_tensor("index_copy", source, "source")
     dim = check_dim("index_copy", dim, input.ndim)
     if isinstance(index, Tensor) and index.dtype is not int64:
         raise error(
@@ -219,9 +216,9 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Call:
         tensor([7., 0., 7.])
     """
     who = "index_fill"
-    check_tensor(who, "input", input)
+    check_tensor(who, input)
     dim = check_dim(who, dim, input.ndim)
-    check_tensor(who, "index", index)
+    check_tensor(who, index, "index")
     if index.dtype is not int64:
         raise error(
             IndexError, who, "Expected dtype int64 for index", given=f"index of {index.dtype}"
@@ -282,8 +279,8 @@ def index_reduce(
     """
     who = "index_reduce"
     check_reduction(who, reduce, ("prod", "mean", "amax", "amin"))
-    check_tensor(who, "input", input)
-    check_tensor(who, "source", source)
+    check_tensor(who, input)
+    check_tensor(who, source, "source")
     dim = check_dim(who, dim, input.ndim)
     index = check_index_dtype(who, index)
     check_index_vector(who, input, index, IndexError)
@@ -338,7 +335,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
                 [6., 0.]])
     """
     for name, x in (("input", input), ("index", index), ("source", source)):
-        check_tensor("put", name, x)
+        check_tensor("put", x, name)
     check_same_dtype("put", input, source, "source")
     if index.dtype is not int64:
         raise error(RuntimeError, "put", f"Expected a long tensor for index, but got {index.dtype}")
@@ -388,7 +385,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Call:
         tensor([1., 0., 3.])
     """
     who = "masked_fill"
-    check_tensor(who, "input", input)
+    check_tensor(who, input)
     mask = as_mask(who, mask)
     if isinstance(value, Tensor):
         if value.ndim:
@@ -456,7 +453,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Call:
     """
     who = "masked_scatter"
     for name, x in (("input", input), ("source", source)):
-        check_tensor(who, name, x)
+        check_tensor(who, x, name)
     mask = as_mask(who, mask)
     if source.dtype is not input.dtype:
         raise error(

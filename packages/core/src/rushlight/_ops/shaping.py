@@ -11,8 +11,9 @@ from .._operator import broadcast_shapes as _broadcast_shapes
 from .._operator import operators
 from .._size import Size
 from .._tensor.tensor import Tensor, storage_of
-from ._geometry import check_dim, check_dims, shape_of, sizes_of
+from ._geometry import check_dim, check_dims, check_tensor, shape_of, sizes_of
 from ._public import export, method, public
+from .elementwise import conj
 from .views import (
     expand,
     expand_op,
@@ -130,10 +131,7 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
 
 def _other_shape(who: str, function: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
     def like(self: Tensor, other: Tensor) -> Tensor:
-        if not isinstance(other, Tensor):
-            raise error(
-                TypeError, who, f"argument 'other' must be Tensor, not {type(other).__name__}"
-            )
+        check_tensor(who, other, "other")
         return function(self, shape_of(other))
 
     like.__name__ = like.__qualname__ = who
@@ -230,10 +228,6 @@ def _batch_of_matrices(who: str, x: Tensor) -> None:
         )  # fmt: skip
 
 
-def _conjugate(x: Tensor) -> Tensor:
-    return operators["conj"](x) if x._k.is_complex else x
-
-
 def _t_property(self: Tensor) -> Tensor:
     """A view with the dimensions in reverse order."""
     return permute_op.entry(self, dims=tuple(range(len(shape_of(self)) - 1, -1, -1)))  # type: ignore[no-any-return]
@@ -248,13 +242,13 @@ def _mt_property(self: Tensor) -> Tensor:
 def _h_property(self: Tensor) -> Tensor:
     """The conjugate transpose of a matrix."""
     _matrix("H", self)
-    return _conjugate(transpose(self, 0, 1)) if self.ndim else _conjugate(self)
+    return conj(transpose(self, 0, 1)) if self.ndim else conj(self)
 
 
 def _mh_property(self: Tensor) -> Tensor:
     """The conjugate transposes of a batch of matrices."""
     _batch_of_matrices("mH", self)
-    return _conjugate(transpose(self, -2, -1)) if self.ndim else _conjugate(self)
+    return conj(transpose(self, -2, -1)) if self.ndim else conj(self)
 
 
 method("T", property(_t_property))

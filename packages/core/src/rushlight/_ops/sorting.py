@@ -10,10 +10,11 @@ from .._errors import error
 from .._operator import Operator, operator, result_type
 from .._tensor.tensor import Tensor
 from ._batching import batch_size, front_or_expanded, over_dim
+from ._geometry import check_tensor
 from ._public import into, public
 from ._results import exactly_into, result_type_named
 from .creation import cast_op, full
-from .reduction import check_tensor, has_values, reduced_shape
+from .reduction import has_values, reduced_shape
 from .views import check_dim
 
 _AT = "Tensor x, *, int dim"

@@ -15,6 +15,7 @@ from .._tensor.tensor import Tensor, contiguous_strides, storage_of, strides_of
 from . import shaping
 from ._batching import front
 from ._geometry import Geometry, shape_of, sizes_of
+from ._indexed import zeros
 from ._making import unfilled
 from ._public import METHODS, method, public, resize
 from .views import expand, permute, reshape, transpose, view
@@ -68,17 +69,13 @@ def _places(shape: Any, a: dict[str, Any], x: Tensor) -> tuple[Tensor, Tensor, i
     return at(inner), at(outer), span, overlap
 
 
-def _zeros(count: int, like: Tensor) -> Tensor:
-    return operators["full"].function((count,), 0, dtype=like.dtype, device=like.device)  # type: ignore[no-any-return]
-
-
 def _gathered(x: Tensor, **a: Any) -> Tensor:
     """The elements that `as_strided` would show if the tensor lay in memory as the original did."""
     inner, outer, span, overlap = _places(tuple(x.shape), a, x)
     values = reshape(x, -1)
     if overlap is not None:
         values = values / from_host(overlap, x.device, copy=False)
-    memory = operators["index_add"](_zeros(span, x), inner, values, dim=0)
+    memory = operators["index_add"](zeros((span,), x), inner, values, dim=0)
     return reshape(operators["index_select"](memory, outer, dim=0), a["size"])
 
 
@@ -89,7 +86,7 @@ def _(
     a = {"size": size, "stride": stride, "offset": offset}
     a |= {"of_stride": of_stride, "of_offset": of_offset}
     inner, outer, span, overlap = _places(x_shape, a, g)
-    memory = operators["index_add"](_zeros(span, g), outer, reshape(g, -1), dim=0)
+    memory = operators["index_add"](zeros((span,), g), outer, reshape(g, -1), dim=0)
     found = operators["index_select"](memory, inner, dim=0)
     if overlap is not None:
         found = found / from_host(overlap, g.device, copy=False)
@@ -111,7 +108,7 @@ def _(
 def _scatter(x: Tensor, src: Tensor, **attributes: Any) -> Tensor:
     """A copy of a tensor, laid out as it, with a value where `as_strided` looks."""
     inner, outer, span, _ = _places(tuple(x.shape), attributes, x)
-    memory = operators["index_copy"](_zeros(span, x), inner, reshape(x, -1), dim=0)
+    memory = operators["index_copy"](zeros((span,), x), inner, reshape(x, -1), dim=0)
     values = reshape(src if src.dtype is x.dtype else src.to(x.dtype), -1)
     memory = operators["index_copy"](memory, outer, values, dim=0)
     return reshape(operators["index_select"](memory, inner, dim=0), tuple(x.shape))

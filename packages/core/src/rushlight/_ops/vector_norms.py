@@ -11,6 +11,7 @@ from .._errors import error
 from .._operator import broadcast_shapes, operator, operators
 from .._tensor.tensor import Tensor
 from ._batching import over_dims
+from ._geometry import check_tensor
 from ._matrices import check_inexact, check_matrix, choose, conj, real
 from ._public import PUBLIC, public
 from .creation import cast_op, full
@@ -142,8 +143,7 @@ def _number(who: str, ord: Any) -> float:
 def _norm_of_vectors(
     who: str, x: Any, ord: Any, dim: Any, keepdim: bool, dtype: DType | None
 ) -> Tensor:
-    if not isinstance(x, Tensor):
-        raise error(TypeError, who, f"argument 'x' must be Tensor, not {type(x).__name__}")
+    check_tensor(who, x, "x")
     x = _in_dtype(who, x, dtype)
     order = _number(who, ord)
     dims = dims_or_all(who, dim, x.ndim)
@@ -432,7 +432,7 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
             f"Expected x and y to have the same dtype, but found x of type {x.dtype.name} and y of "
             f"type {y.dtype.name} instead",
         )
-    return (conj(x) * y).sum(dim)  # type: ignore[no-any-return]
+    return (conj(x) * y).sum(dim)
 
 
 @public(namespace="linalg", name="diagonal", methods=False)

@@ -10,7 +10,7 @@ from .._modes import GRAD, NO_GRAD, STATE
 from .._operator import operator, operators
 from .._tensor.tensor import PLAIN, Tensor, native_of, refreshed, storage_of
 from ..backend import Kind
-from ._geometry import shape_of
+from ._geometry import check_tensor, shape_of
 from ._making import filled, filled_like, fitting
 from ._public import public
 
@@ -88,10 +88,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """
     if isinstance(src, (bool, int, float, complex)):
         return _filled_in_place("copy_", self, src)
-    if not isinstance(src, Tensor):
-        raise error(
-            TypeError, "copy_", f"argument 'other' must be Tensor, not {type(src).__name__}"
-        )
+    check_tensor("copy_", src, "other")
     shape, given = shape_of(self), shape_of(src)
     if shape != given:
         lead = len(shape) - len(given)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from .._dtypes import DType as DType
 from ._array_device import ArrayDevice as ArrayDevice
 from ._duties import OptionalDuties as OptionalDuties
 from ._duties import optional_duties as optional_duties

@@ -74,6 +74,8 @@ class Kind:
         self.t: list[Kernel | None] = []
         self.hot: list[Kernel | None] = []
         self.outs: list[Kernel | None] = []
+        if backend is not None:
+            backend.listeners.append(self.fill)
         self.fill()
 
     def fill(self) -> None:

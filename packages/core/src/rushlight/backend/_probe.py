@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def probe(kind: str, timeout: float) -> dict[str, Any]:
         with log.open("wb") as output:
             child = subprocess.Popen(
                 [sys.executable, "-X", "faulthandler", "-m", "rushlight", "--probe", kind,
-                 "--answer", str(answer), "--timeout", str(timeout)],
+                 "--answer", str(answer), "--timeout", str(timeout),
+                 "--begun", str(time.time())],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
@@ -74,11 +76,18 @@ def answer_probe(found: dict[str, Any], answer: str) -> None:
     part.replace(answer)
 
 
-def watch_time(timeout: float) -> None:
-    """Lets a child write where it hangs, shortly before its time is over."""
+def watch_time(timeout: float, begun: float) -> None:
+    """Lets a child write where it hangs, shortly before its time is over.
+
+    Args:
+        timeout: Seconds it has.
+        begun: When its parent started it, in seconds since the epoch: on a busy machine the
+            imports before this call take a good part of the time.
+    """
     import faulthandler
 
-    faulthandler.dump_traceback_later(timeout * _STACK_AT, exit=False)
+    left = begun + timeout * _STACK_AT - time.time()
+    faulthandler.dump_traceback_later(max(left, 0.1), exit=False)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -153,6 +153,8 @@ class Backend:
         self._make_device = device
         self._runtimes: dict[int, DeviceRuntime] = {}
         self._kernels: dict[str, list[tuple[KernelEntry, frozenset[DType] | None]]] = {}
+        #: Called when a kernel is added after tensors of the device exist.
+        self.listeners: list[Callable[[], None]] = []
         for kernel_name, kernel in (kernels or {}).items():
             self._kernels[kernel_name] = [(kernel, None)]
 
@@ -170,6 +172,8 @@ class Backend:
         def register(function: K) -> K:
             self._kernels.setdefault(name, []).insert(0, (function, dtypes))
             (self.accepts_out.add if accepts_out else self.accepts_out.discard)(name)
+            for listener in self.listeners:
+                listener()
             return function
 
         return register

@@ -19,21 +19,24 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "rushlight.backends"
+#: Devices that exist for tests: loaded like any other, but not offered in lists.
+TESTING_GROUP = "rushlight.backends.testing"
 _lock = RLock()
 _loaded: dict[str, Backend] = {}
 _failed: dict[str, Failure] = {}
 
 
-def entry_points() -> dict[str, list[EntryPoint]]:
-    """Installed backends by device type."""
+def entry_points(*, testing: bool = False) -> dict[str, list[EntryPoint]]:
+    """Installed backends by device type; with `testing` also the devices that exist for tests."""
     # Imported here: it costs 20 ms, which `import rushlight` need not spend.
     from importlib import metadata
 
     found: dict[str, list[EntryPoint]] = {}
-    for entry in metadata.entry_points(group=GROUP):
-        entries = found.setdefault(entry.name, [])
-        if all(_owner(entry) != _owner(other) for other in entries):
-            entries.append(entry)
+    for group in (GROUP, TESTING_GROUP) if testing else (GROUP,):
+        for entry in metadata.entry_points(group=group):
+            entries = found.setdefault(entry.name, [])
+            if all(_owner(entry) != _owner(other) for other in entries):
+                entries.append(entry)
     return found
 
 
@@ -120,29 +123,37 @@ def backend_for(kind: str) -> Backend:
             except (Exception, SystemExit) as raised:  # no plugin ends the program
                 import traceback
 
+                summary = getattr(raised, "summary", None) or raised
                 _failed[kind] = Failure(
                     kind,
                     *_owner(entry),
-                    f"{type(raised).__name__}: {raised}",
+                    f"{type(raised).__name__}: {summary}",
                     "".join(traceback.format_exception(raised)),
                 )
                 _failed_cause[kind] = raised
-        failure = _failed[kind]
+        failure, cause = _failed[kind], _failed_cause[kind]
+        details = getattr(cause, "given", None)
         raise error(
             RuntimeError,
             f"device '{kind}'",
             f"its backend {failure.distribution} {failure.version} could not be loaded",
-            given=failure.cause,
-            fix=f"pip install --upgrade {failure.distribution}, or uninstall it; "
-            "rushlight.backend.report() has the whole traceback",
-        ) from _failed_cause[kind]
+            given=failure.cause + (f": {details}" if details else ""),
+            expected=getattr(cause, "expected", None),
+            fix=_cure(failure, cause) + "; rushlight.backend.report() has the whole traceback",
+        ) from cause
+
+
+def _cure(failure: Failure, cause: BaseException) -> str:
+    """How to mend a backend that could not be loaded: what the cause says, if it does."""
+    known = getattr(cause, "fix", None)
+    return known or f"pip install --upgrade {failure.distribution}, or uninstall it"
 
 
 _failed_cause: dict[str, BaseException] = {}
 
 
 def _chosen_entry(kind: str) -> EntryPoint:
-    entries = entry_points().get(kind, [])
+    entries = entry_points(testing=True).get(kind, [])
     if not entries:
         raise error(
             RuntimeError,
@@ -171,14 +182,32 @@ def _chosen_entry(kind: str) -> EntryPoint:
     return chosen[0]
 
 
+def _check_hooks(entry: EntryPoint) -> None:
+    """Raises if a plugin has a hook that no specification knows: it is misspelt."""
+    import pluggy
+
+    from ._hooks import manager
+
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as raised:
+        raise error(
+            RuntimeError,
+            entry.value,
+            str(raised).rstrip("."),
+            expected="the hook rushlight_backend()",
+            fix="correct the name of the function that is decorated with "
+            "rushlight.backend.hookimpl",
+        ) from raised
+
+
 def _load(entry: EntryPoint) -> Backend:
     from ._hooks import manager
 
     plugin = entry.load()
     manager.register(plugin, name=entry.name)
     try:
-        # Hooks that no specification knows are misspelt; pluggy says which.
-        manager.check_pending()
+        _check_hooks(entry)
         caller = manager.subset_hook_caller(
             "rushlight_backend",
             [other for other in manager.get_plugins() if other is not plugin],

@@ -171,6 +171,10 @@ class LRScheduler:
         """The rates in force times a factor."""
         return [group["lr"] * factor for group in self.optimizer.param_groups]
 
+    def _from_initial(self, factor: float) -> list[Rate]:
+        """The initial rates times a factor."""
+        return [base * factor for base in self.base_lrs]
+
     def _warn_if_called_by_user(self) -> None:
         if not self._get_lr_called_within_step:
             warnings.warn(

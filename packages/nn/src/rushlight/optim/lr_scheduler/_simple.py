@@ -139,7 +139,7 @@ class StepLR(LRScheduler):
 
     def _get_closed_form_lr(self) -> list[Rate]:
         factor = self.gamma ** (self.last_epoch // self.step_size)
-        return [base * factor for base in self.base_lrs]
+        return self._from_initial(factor)
 
 
 class MultiStepLR(LRScheduler):
@@ -180,7 +180,7 @@ class MultiStepLR(LRScheduler):
 
     def _get_closed_form_lr(self) -> list[Rate]:
         passed = bisect_right(sorted(self.milestones.elements()), self.last_epoch)
-        return [base * self.gamma**passed for base in self.base_lrs]
+        return self._from_initial(self.gamma**passed)
 
 
 class ConstantLR(LRScheduler):
@@ -228,7 +228,7 @@ class ConstantLR(LRScheduler):
 
     def _get_closed_form_lr(self) -> list[Rate]:
         factor = self.factor if self.last_epoch < self.total_iters else 1.0
-        return [base * factor for base in self.base_lrs]
+        return self._from_initial(factor)
 
 
 class LinearLR(LRScheduler):
@@ -292,7 +292,7 @@ class LinearLR(LRScheduler):
     def _get_closed_form_lr(self) -> list[Rate]:
         share = min(self.total_iters, self.last_epoch) / self.total_iters
         factor = self.start_factor + (self.end_factor - self.start_factor) * share
-        return [base * factor for base in self.base_lrs]
+        return self._from_initial(factor)
 
 
 class ExponentialLR(LRScheduler):
@@ -324,7 +324,7 @@ class ExponentialLR(LRScheduler):
         return self._scaled(self.gamma)
 
     def _get_closed_form_lr(self) -> list[Rate]:
-        return [base * self.gamma**self.last_epoch for base in self.base_lrs]
+        return self._from_initial(self.gamma**self.last_epoch)
 
 
 class PolynomialLR(LRScheduler):
@@ -367,7 +367,7 @@ class PolynomialLR(LRScheduler):
 
     def _get_closed_form_lr(self) -> list[Rate]:
         left = 1.0 - min(self.total_iters, self.last_epoch) / self.total_iters
-        return [base * left**self.power for base in self.base_lrs]
+        return self._from_initial(left**self.power)
 
 
 class CosineAnnealingLR(LRScheduler):
