@@ -219,7 +219,7 @@ def test_dtype_of_a_result_that_the_device_lacks() -> None:
 
 
 def test_operator_that_the_host_lacks_too(far: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rushlight._operator import operators
+    from rushlight._registered import operators
     from rushlight.backend import kind_of
 
     host = kind_of(rushlight.device("cpu"), rushlight.float32)

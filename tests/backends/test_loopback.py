@@ -7,7 +7,7 @@ import pytest
 
 import rushlight
 from rushlight import nn
-from rushlight._operator import operators
+from rushlight._registered import operators
 from rushlight.backend import kind_of
 from rushlight.testing.loopback import (
     BrokenContract,

@@ -97,7 +97,7 @@ def test_model_buffers_and_random_numbers_stay_as_they_are() -> None:
 
 
 def test_data_of_the_model_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rushlight._operator import operators
+    from rushlight._registered import operators
 
     model = nn.Linear(3, 2)
     monkeypatch.setattr(operators["clone"], "entry", None)

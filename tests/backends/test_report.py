@@ -18,7 +18,7 @@ import pytest
 
 import rushlight
 from rushlight.__main__ import _device_line, _is_primitive, main, shown
-from rushlight._operator import operators
+from rushlight._registered import operators
 from rushlight.backend import (
     API_VERSION,
     ArrayDevice,

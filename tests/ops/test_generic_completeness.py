@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from rushlight._operator import operators
+from rushlight._registered import operators
 from rushlight.testing import forms
 from rushlight.testing.samples import groups
 

@@ -11,7 +11,7 @@ import pytest
 
 import rushlight
 from rushlight._modes import with_modes
-from rushlight._operator import operators
+from rushlight._registered import operators
 
 RANDOM = np.random.default_rng(7)
 

@@ -17,7 +17,8 @@ LAYERS = {
     0: "_dtypes _errors _schema _config _modes _device _size _layout _philox _hooks _trees _limits",
     1: "backend",
     2: "_storage _node _tensor",
-    3: "_operator _saving _dispatch _entries _views _writes _failures _detour _generator",
+    3: "_operator _promotion _registered _rules _saving _dispatch _entries _views _writes _failures"
+    " _detour _generator",
     4: "_autograd _interpreters _autocast",
     5: "_ops",
     6: "linalg fft special ops signal masked autograd func random serialization _checkpoint utils",

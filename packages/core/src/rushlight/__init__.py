@@ -95,7 +95,7 @@ from ._layout import sparse_csr as sparse_csr
 from ._layout import strided as strided
 from ._limits import finfo as finfo
 from ._limits import iinfo as iinfo
-from ._operator import result_type as result_type
+from ._promotion import result_type as result_type
 from ._preflight import preflight as preflight
 from ._size import Size as Size
 from ._tensor.printing import get_printoptions as get_printoptions

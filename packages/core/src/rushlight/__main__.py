@@ -15,7 +15,7 @@ from typing import Any
 
 import rushlight
 from rushlight._dtypes import ALL
-from rushlight._operator import operators
+from rushlight._registered import operators
 from rushlight.backend import API_VERSION
 from rushlight.backend._probe import answer_probe, probe, watch_time
 from rushlight.backend._registry import entry_points

@@ -13,7 +13,9 @@ from typing import Any
 
 from ._errors import error
 from ._modes import STATE, entered
-from ._operator import FormulaRule, Operator, operators
+from ._operator import Operator
+from ._registered import operators
+from ._rules import FormulaRule
 from ._size import Size
 from ._tensor.tensor import Tensor, storage_of, strides_of
 from ._views import detached

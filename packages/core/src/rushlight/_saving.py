@@ -126,7 +126,7 @@ class Packed:
 
 def _identity(leaf: Tensor) -> Node:
     """A node that hands its gradient to a leaf."""
-    from ._operator import operators
+    from ._registered import operators
 
     node = _new(Node)
     node.sequence = next_sequence_number()

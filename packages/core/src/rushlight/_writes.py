@@ -66,7 +66,7 @@ def write(x: Tensor, value: Tensor, own: bool = False) -> Tensor:
 
 def state_fit(value: Tensor, x: Tensor) -> Tensor:
     """The value in the kind and shape of `x`, recorded."""
-    from ._operator import operators
+    from ._registered import operators
 
     if value._k is not x._k:
         value = operators["to_kind"].function(value, x._k)
@@ -176,7 +176,7 @@ def _move_retained(x: Tensor, before: Any) -> None:
 
 
 def _write_node(edges: tuple[Any, ...], path: tuple[Any, ...], x: Tensor) -> Node:
-    from ._operator import operators
+    from ._registered import operators
 
     node = _new(Node)
     node.sequence = next_sequence_number()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from .._errors import error
 from .._interpreters import Batched, Dual, Jvp, Vmap, batched, leading, pushed, zeros_like
 from .._modes import STATE
-from .._operator import operators
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from .function import Function, FunctionContext, run
 

@@ -16,7 +16,7 @@ from typing import Any
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
 from .._node import FREED, AccumulateGrad, GradientEdge, Node, Port, port_of
-from .._operator import operators
+from .._registered import operators
 from .._tensor.tensor import PLAIN, Tensor
 
 _Edge = Any

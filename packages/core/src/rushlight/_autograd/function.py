@@ -9,7 +9,7 @@ from typing import Any
 from .._errors import error
 from .._modes import STATE, with_modes
 from .._node import FREED, Node, Port, next_sequence_number, note_line
-from .._operator import operators
+from .._registered import operators
 from .._saving import keep
 from .._tensor.tensor import Tensor, storage_of
 from .._writes import check_history_writable, rewrite_history

@@ -24,7 +24,7 @@ from .._interpreters import (
 )
 from .._modes import STATE, entered
 from .._node import Node, Port
-from .._operator import operators
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from .engine import edge_of
 from .engine import grad as raw_gradient

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .._operator import Operator, operators
+from .._operator import Operator
+from .._registered import operators
 from .._tensor.tensor import Tensor
 
 Rule = Callable[..., Any]

@@ -10,7 +10,9 @@ from .. import _failures, _writes
 from .._dtypes import Category, DType, int32, int64
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
-from .._operator import Operator, number_tensor, operators
+from .._operator import Operator
+from .._promotion import number_tensor
+from .._registered import operators
 from .._tensor.tensor import PLAIN, Tensor, native_of, storage_of, strides_of
 from ._batching import batch_size as batch_size
 from ._batching import front_or_expanded as fronted

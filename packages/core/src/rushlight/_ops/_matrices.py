@@ -7,7 +7,8 @@ from typing import Any
 
 from .._dtypes import DType, complex64, complex128, float32, float64, int64
 from .._errors import error
-from .._operator import Operator, broadcast_shapes
+from .._operator import Operator
+from .._promotion import broadcast_shapes
 from .._tensor.tensor import Tensor
 from ._batching import batch_size, front_or_expanded
 from ._geometry import check_tensor

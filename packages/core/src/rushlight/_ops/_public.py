@@ -17,7 +17,8 @@ from .._dtypes import can_cast
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
 from .._node import NO_ATTRIBUTES
-from .._operator import Operator, operators
+from .._operator import Operator
+from .._registered import operators
 from .._tensor.tensor import PLAIN, Tensor, contiguous_strides, native_of, storage_of
 from ..backend import kind_of
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from .._dtypes import Category
 from .._errors import error
-from .._operator import Operator, binary, operator, operators, unary
+from .._operator import Operator, binary, operator, unary
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._public import export, public
 from .elementwise import choose, kept, masked, public_unary, require_tensor, scalar_like

@@ -7,7 +7,9 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import bool_, int32, int64, uint8
 from .._errors import error
-from .._operator import broadcast_shapes, operator, operators
+from .._operator import operator
+from .._promotion import broadcast_shapes
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._geometry import check_tensor
 from ._indexed import Call, Shape, batch_size, fronted, indexed_write, spread_zero, zeros

@@ -7,7 +7,9 @@ from typing import Any
 
 from .._dtypes import Category, complex128, float64
 from .._errors import error
-from .._operator import binary, operators, result_type
+from .._operator import binary
+from .._promotion import result_type
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._public import METHODS, export, inplace_binary, inplace_form, into, method, public
 from .elementwise import (

@@ -7,7 +7,8 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import bfloat16, bool_, float16, float32
 from .._errors import error
-from .._operator import broadcast_shapes, operator
+from .._operator import operator
+from .._promotion import broadcast_shapes
 from .._tensor.tensor import Tensor
 from ._batching import batch_size, front, front_or_expanded
 from ._precision import widened

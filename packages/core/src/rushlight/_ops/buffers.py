@@ -9,7 +9,7 @@ import numpy as np
 from .._dtypes import DType
 from .._errors import error
 from .._layout import strided
-from .._operator import operators
+from .._registered import operators
 from .._tensor.construction import from_host, placed, tensor
 from .._tensor.tensor import Tensor
 from ._making import finished, kind_like

@@ -7,7 +7,8 @@ from typing import Any
 from .._config import settings
 from .._dtypes import bool_
 from .._errors import error
-from .._operator import Operator, binary, operator, operators
+from .._operator import Operator, binary, operator
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from . import arithmetic, unary_math
 from ._public import public

@@ -13,7 +13,7 @@ from .._dtypes import DType, is_dtype
 from .._errors import error
 from .._layout import contiguous_format, memory_format, preserve_format
 from .._modes import STATE, with_modes
-from .._operator import operators
+from .._registered import operators
 from .._tensor.construction import as_tensor, convert, from_host, from_numpy, tensor, to_host
 from .._tensor.tensor import PLAIN, Tensor, native_of
 from ..backend import backend_for, kind_of

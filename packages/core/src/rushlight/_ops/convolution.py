@@ -14,7 +14,8 @@ from typing import Any
 
 from .._dispatch import Spec
 from .._errors import error
-from .._operator import Operator, operator, operators
+from .._operator import Operator, operator
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._batching import front
 from ._public import PUBLIC

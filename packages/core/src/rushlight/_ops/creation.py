@@ -11,7 +11,8 @@ from .._dispatch import Spec
 from .._dtypes import DType, bool_, from_numpy_dtype, int64
 from .._errors import error
 from .._layout import preserve_format
-from .._operator import operator, operators
+from .._operator import operator
+from .._registered import operators
 from .._tensor.construction import placed
 from .._tensor.tensor import Tensor, fresh, native_of, strides_of
 from ..backend import Kind, kind_of

@@ -11,8 +11,9 @@ from .._dtypes import DType, bool_, float32, int64
 from .._errors import error
 from .._generator import Generator, generator_of
 from .._modes import STATE
-from .._operator import number_tensor, operator
+from .._operator import operator
 from .._philox import blocks
+from .._promotion import number_tensor
 from .._tensor.tensor import Tensor
 from ..backend import kind_of
 from ._public import export

@@ -7,7 +7,8 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import bool_, float32
 from .._errors import error
-from .._operator import number_tensor, operator
+from .._operator import operator
+from .._promotion import number_tensor
 from .._tensor.tensor import Tensor
 from ..backend import kind_of
 from ._geometry import check_tensor

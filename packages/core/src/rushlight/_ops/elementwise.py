@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 
 from .. import _entries
 from .._errors import error
-from .._operator import Operator, number_tensor, operators
+from .._operator import Operator
+from .._promotion import number_tensor
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._public import export, inplace_binary, inplace_form, inplace_unary, into, method
 

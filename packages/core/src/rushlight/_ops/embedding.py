@@ -7,7 +7,8 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import int32, int64
 from .._errors import error
-from .._operator import operator, operators
+from .._operator import operator
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._batching import front
 from ._public import export

@@ -13,7 +13,8 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import int32, int64
 from .._errors import LinAlgError, error
-from .._operator import operator, operators
+from .._operator import operator
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._matrices import (
     adjoint,

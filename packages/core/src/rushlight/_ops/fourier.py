@@ -13,7 +13,8 @@ from .._config import settings
 from .._dispatch import Spec
 from .._dtypes import DType, bfloat16, float16
 from .._errors import error
-from .._operator import operator, operators
+from .._operator import operator
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._batching import over_dims
 from ._geometry import check_tensor

@@ -7,7 +7,9 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import bool_, int64, uint8
 from .._errors import error
-from .._operator import broadcast_shapes, operator, operators
+from .._operator import operator
+from .._promotion import broadcast_shapes
+from .._registered import operators
 from .._tensor.construction import tensor
 from .._tensor.tensor import Tensor, contiguous_strides
 from ._geometry import check_tensor

@@ -8,7 +8,7 @@ from typing import Any
 
 from .._dtypes import float32, int64, promote_types
 from .._errors import error
-from .._operator import operators
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._public import export, public
 

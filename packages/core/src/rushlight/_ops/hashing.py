@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .._dtypes import Category, float64, int64, uint64
 from .._errors import error
-from .._operator import operators
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._geometry import check_dims
 from ._public import public

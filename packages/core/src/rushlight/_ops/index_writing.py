@@ -8,7 +8,7 @@ from .. import _writes
 from .._dtypes import bool_, int64
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
-from .._operator import operators
+from .._registered import operators
 from .._tensor.tensor import PLAIN, Tensor, fresh, meta_tensor, native_of, storage_of, strides_of
 from ._indexed import Call, number_of, written
 from ._public import method

@@ -16,7 +16,7 @@ from .. import _dispatch, _failures
 from .._dtypes import bool_, int64, uint8
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
-from .._operator import operators
+from .._registered import operators
 from .._tensor.construction import from_host, tensor
 from .._tensor.tensor import PLAIN, Tensor, fresh, native_of, refreshed, storage_of, strides_of
 from .._views import hang_view_node

@@ -9,7 +9,9 @@ from .. import _failures
 from .._dispatch import Spec, wrapped
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
-from .._operator import operator, operators, result_type
+from .._operator import operator
+from .._promotion import result_type
+from .._registered import operators
 from .._tensor.tensor import (
     PLAIN,
     Tensor,

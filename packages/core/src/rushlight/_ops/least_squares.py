@@ -12,7 +12,9 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import int64
 from .._errors import error
-from .._operator import broadcast_shapes, operator, operators
+from .._operator import operator
+from .._promotion import broadcast_shapes
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._matrices import (
     adjoint,

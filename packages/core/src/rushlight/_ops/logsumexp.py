@@ -7,7 +7,8 @@ from typing import Any
 
 from .._dispatch import Spec
 from .._errors import error
-from .._operator import operator, operators
+from .._operator import operator
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._geometry import check_tensor
 from ._public import export, public

@@ -13,7 +13,7 @@ from typing import Any
 from .._config import settings
 from .._dtypes import DType, bool_, int64
 from .._errors import error
-from .._operator import operators
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._geometry import check_tensor
 from ._matrices import choose, holds_anywhere, real

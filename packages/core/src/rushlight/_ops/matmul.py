@@ -10,7 +10,8 @@ from .._failures import explained
 from .._interpreters import padded
 from .._modes import GRAD, NO_GRAD, STATE
 from .._node import NO_ATTRIBUTES, Node, next_sequence_number
-from .._operator import Operator, broadcast_shapes, operator
+from .._operator import Operator, operator
+from .._promotion import broadcast_shapes
 from .._saving import keep
 from .._tensor.tensor import PLAIN, Tensor, fresh, native_of, refreshed
 from ._batching import batch_size, front, front_or_expanded

@@ -16,7 +16,8 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import bool_, int64
 from .._errors import error
-from .._operator import operator, operators
+from .._operator import operator
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._matrices import (
     adjoint,

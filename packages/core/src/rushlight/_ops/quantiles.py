@@ -7,7 +7,8 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import float32, float64, int64
 from .._errors import error
-from .._operator import Operator, operator, operators
+from .._operator import Operator, operator
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._geometry import check_tensor
 from ._public import public

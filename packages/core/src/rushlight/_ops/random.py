@@ -9,7 +9,9 @@ from .._config import settings
 from .._device import device as Device
 from .._dtypes import DType, bool_, int64
 from .._errors import error
-from .._operator import broadcast_shapes, operator, operators
+from .._operator import operator
+from .._promotion import broadcast_shapes
+from .._registered import operators
 from .._tensor.construction import placed
 from .._tensor.tensor import Tensor
 from ..backend import kind_of

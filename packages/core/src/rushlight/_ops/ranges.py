@@ -13,7 +13,7 @@ from .._dtypes import Category, DType, int64
 from .._errors import error
 from .._layout import strided
 from .._modes import GRAD, NO_GRAD, STATE
-from .._operator import operators
+from .._registered import operators
 from .._tensor.construction import convert, from_host
 from .._tensor.tensor import Tensor, fresh
 from ..backend import Kind

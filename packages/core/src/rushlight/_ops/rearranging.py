@@ -9,7 +9,8 @@ import numpy as np
 from .._dispatch import Spec
 from .._dtypes import int64
 from .._errors import error
-from .._operator import operator, operators
+from .._operator import operator
+from .._registered import operators
 from .._tensor.construction import from_host
 from .._tensor.tensor import Tensor
 from ._batching import front

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .._dispatch import Spec
-from .._operator import operator, operators
+from .._operator import operator
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._public import export
 from .elementwise import or_zeros

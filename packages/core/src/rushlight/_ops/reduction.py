@@ -9,7 +9,8 @@ from .._dispatch import Spec
 from .._dtypes import DType, bool_, int64, uint8
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
-from .._operator import Operator, operator, operators
+from .._operator import Operator, operator
+from .._registered import operators
 from .._tensor.tensor import PLAIN, Tensor, native_of, refreshed
 from ._batching import over_dims
 from ._geometry import check_tensor

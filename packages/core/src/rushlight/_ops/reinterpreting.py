@@ -7,7 +7,8 @@ from typing import Any
 from .._dtypes import DType
 from .._errors import error
 from .._modes import STATE
-from .._operator import operators, view_operator
+from .._operator import view_operator
+from .._registered import operators
 from .._tensor.tensor import Tensor, strides_of
 from .._views import detached
 from ..backend import Kind, kind_of

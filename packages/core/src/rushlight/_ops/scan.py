@@ -9,7 +9,8 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import DType, bool_, int64
 from .._errors import error
-from .._operator import Operator, operator, operators
+from .._operator import Operator, operator
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._batching import over_dim
 from ._geometry import check_tensor

@@ -6,7 +6,9 @@ from typing import Any
 
 from .._dispatch import Spec
 from .._errors import error
-from .._operator import number_tensor, operator, operators
+from .._operator import operator
+from .._promotion import number_tensor
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._geometry import check_tensor
 from ._indexed import (

@@ -8,7 +8,9 @@ from .. import _writes
 from .._dispatch import Spec
 from .._dtypes import bool_, int64
 from .._errors import error
-from .._operator import broadcast_shapes, number_tensor, operator, operators
+from .._operator import operator
+from .._promotion import broadcast_shapes, number_tensor
+from .._registered import operators
 from .._tensor.tensor import Tensor, strides_of
 from ._geometry import check_tensor
 from ._indexed import (

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._errors import error
-from .._operator import broadcast_shapes as _broadcast_shapes
-from .._operator import operators
+from .._promotion import broadcast_shapes as _broadcast_shapes
+from .._registered import operators
 from .._size import Size
 from .._tensor.tensor import Tensor, storage_of
 from ._geometry import check_dim, check_dims, check_tensor, shape_of, sizes_of

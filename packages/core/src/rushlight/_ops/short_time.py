@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._errors import error
-from .._operator import operators
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._matrices import counted, holds_anywhere
 from ._public import public

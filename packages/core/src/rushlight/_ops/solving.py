@@ -8,7 +8,8 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import int32
 from .._errors import LinAlgError, error
-from .._operator import broadcast_shapes, operator
+from .._operator import operator
+from .._promotion import broadcast_shapes
 from .._tensor.tensor import Tensor
 from ._geometry import check_tensor
 from ._matrices import (

@@ -7,7 +7,8 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import bool_, int32, int64
 from .._errors import error
-from .._operator import Operator, operator, result_type
+from .._operator import Operator, operator
+from .._promotion import result_type
 from .._tensor.tensor import Tensor
 from ._batching import batch_size, front_or_expanded, over_dim
 from ._geometry import check_tensor

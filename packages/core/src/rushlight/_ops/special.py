@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from .._errors import error
-from .._operator import binary, operator, operators, unary
+from .._operator import binary, operator, unary
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from . import arithmetic, unary_math
 from ._public import PUBLIC, export, inplace_form, method, public

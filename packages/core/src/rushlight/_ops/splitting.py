@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._errors import error
-from .._operator import operators
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._geometry import check_dim, shape_of
 from ._public import export, method, public

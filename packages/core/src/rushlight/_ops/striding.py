@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from .._errors import error
-from .._operator import operators, view_operator
+from .._operator import view_operator
+from .._registered import operators
 from .._storage import Storage
 from .._tensor.construction import from_host
 from .._tensor.tensor import Tensor, contiguous_strides, storage_of, strides_of

@@ -6,7 +6,8 @@ from typing import Any
 
 from .. import _writes
 from .._errors import error
-from .._operator import operators, view_operator
+from .._operator import view_operator
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._batching import front
 from .views import select_op as select_op

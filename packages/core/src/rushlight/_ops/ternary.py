@@ -11,7 +11,9 @@ from .._errors import error
 from .._failures import explained
 from .._modes import GRAD, NO_GRAD, STATE
 from .._node import NO_ATTRIBUTES
-from .._operator import broadcast_shapes, operator, operators, promoted
+from .._operator import operator
+from .._promotion import broadcast_shapes, promoted
+from .._registered import operators
 from .._tensor.tensor import PLAIN, Tensor, fresh, native_of
 from ._public import assign, export, inplace_elementwise, into, method, public
 from .elementwise import (
@@ -130,7 +132,7 @@ def _where(condition: Tensor, input: Any, other: Any) -> Tensor:
         if overrides(input) or overrides(other) or not isinstance(condition, Tensor):
             return where_op(condition, input, other)  # type: ignore[no-any-return]
         # Two numbers join each other, not the condition, but lie on its device.
-        from .._operator import number_tensor, result_type
+        from .._promotion import number_tensor, result_type
         from ..backend import kind_of
 
         kind = kind_of(condition.device, result_type(input, other))

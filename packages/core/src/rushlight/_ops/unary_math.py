@@ -8,7 +8,8 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import Category, int32, int64
 from .._errors import error
-from .._operator import Operator, binary, operator, operators, unary
+from .._operator import Operator, binary, operator, unary
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._public import export, inplace_unary, method, public
 from ._results import result_type_named

@@ -8,7 +8,9 @@ from typing import Any
 from .._dispatch import Spec
 from .._dtypes import DType, bfloat16, float16, float32, promote_types
 from .._errors import error
-from .._operator import broadcast_shapes, operator, operators
+from .._operator import operator
+from .._promotion import broadcast_shapes
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._batching import over_dims
 from ._geometry import check_tensor

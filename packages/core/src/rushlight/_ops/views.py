@@ -9,7 +9,8 @@ from .. import _writes
 from .._dtypes import int64, is_dtype
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
-from .._operator import Operator, operators, view_operator
+from .._operator import Operator, view_operator
+from .._registered import operators
 from .._tensor.tensor import PLAIN, Tensor, strides_of
 from .._views import detached, placed_view
 from ._batching import front

@@ -7,7 +7,8 @@ from typing import Any
 from .. import _writes
 from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
-from .._operator import operator, operators
+from .._operator import operator
+from .._registered import operators
 from .._tensor.tensor import PLAIN, Tensor, native_of, refreshed, storage_of
 from ..backend import Kind
 from ._geometry import check_tensor, shape_of

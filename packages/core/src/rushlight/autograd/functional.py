@@ -9,7 +9,7 @@ from .._autograd.engine import grad as gradient
 from .._errors import error
 from .._interpreters import zeros_like
 from .._modes import with_modes
-from .._operator import operators
+from .._registered import operators
 from .._tensor.tensor import Tensor
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]

@@ -9,7 +9,7 @@ from .._autograd.levels import gradients, is_recorded, reaches_outside, separate
 from .._errors import error
 from .._interpreters import Batched, Dual, Jvp, Vmap, batched, dual, pushed, zeros_like
 from .._modes import STATE, with_modes
-from .._operator import operators
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from .._trees import broadcast_prefix, flatten
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._autograd.levels import is_recorded
 from .._errors import error
-from .._operator import operators
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from .._trees import flatten
 from ..autograd.functional import unit_vectors

@@ -11,7 +11,7 @@ from .._device import device as Device
 from .._dtypes import DType, bool_
 from .._errors import error
 from .._layout import contiguous_format
-from .._operator import operators
+from .._registered import operators
 from .._tensor.construction import convert, from_host, placed
 from .._tensor.tensor import Tensor
 

@@ -20,7 +20,7 @@ from .._device import device as Device
 from .._dtypes import Category, DType
 from .._limits import finfo
 from .._modes import with_modes
-from .._operator import operators
+from .._registered import operators
 from .._tensor.construction import from_host, to_host
 from .._tensor.tensor import Tensor, storage_of
 from .._views import detached

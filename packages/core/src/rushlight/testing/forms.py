@@ -13,8 +13,8 @@ from .. import _dtypes
 from .._autograd.engine import grad
 from .._device import device as Device
 from .._dtypes import DType, can_cast
-from .._operator import operators
 from .._ops import METHODS
+from .._registered import operators
 from .._tensor.construction import from_host
 from .._tensor.tensor import Tensor, storage_of
 from .._views import detached

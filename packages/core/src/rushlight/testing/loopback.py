@@ -18,7 +18,8 @@ import numpy as np
 from .._device import device as Device
 from .._dispatch import Spec
 from .._dtypes import DType, from_numpy_dtype
-from .._operator import Operator, operators
+from .._operator import Operator
+from .._registered import operators
 from .._schema import Parameter
 from .._tensor.tensor import Tensor, meta_tensor
 from ..backend import ArrayDevice, Backend, Manifest, hookimpl, kind_of

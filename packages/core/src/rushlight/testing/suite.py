@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import _dtypes
 from .._dtypes import DType
-from .._operator import operators
+from .._registered import operators
 from . import checks, forms
 from .samples import Sample, groups
 

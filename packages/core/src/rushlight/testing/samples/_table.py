@@ -11,7 +11,8 @@ import numpy as np
 
 from ... import _dtypes
 from ..._dtypes import Category, DType
-from ..._operator import Operator, operators
+from ..._operator import Operator
+from ..._registered import operators
 from ._inputs import Input, real, special, special_pairs
 
 HostArray = np.ndarray[Any, Any]

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..._errors import error
-from ..._operator import operators
+from ..._registered import operators
 from ...backend import Backend, Manifest, hookimpl
 from ...backend._protocol import KernelEntry
 from ...backend.arrays import array_kernels
