@@ -137,3 +137,10 @@ def test_index_with_a_batch_on_every_side_keeps_the_layout() -> None:
     out = rl.func.vmap(lambda a, j: a[:, j])(x.permute(0, 2, 1), i)
     expected = np.stack([base[n].T[:, i.numpy()[n]] for n in range(3)])
     assert np.array_equal(out.numpy(), expected)
+
+
+def test_index_add_with_batched_indices_takes_alpha_as_it_is() -> None:
+    x = rl.zeros(3, dtype=rl.complex128)
+    index, source = rl.tensor([[0, 2], [1, 1]]), rl.ones(2, dtype=rl.complex128)
+    found = rl.func.vmap(lambda i: x.index_add(0, i, source, alpha=2j))(index)
+    assert found.tolist() == [[2j, 0, 2j], [0, 4j, 0]]
