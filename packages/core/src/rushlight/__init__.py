@@ -21,7 +21,7 @@ if not os.path.isdir(os.path.join(os.path.dirname(__file__), "nn")):
 _collects = gc.isenabled()
 gc.disable()
 try:
-    # NumPy first, from here: from the depth of the imports below it took 30 ms longer (Python 3.11).
+    # NumPy first, from here: from the depth of the imports below it takes 30 ms longer.
     import numpy as _numpy
 
     from . import _ops
