@@ -243,6 +243,8 @@ def _output_rows(
 ) -> Tensors:
     """The Jacobian of one output by all inputs."""
     shape = tuple(out.shape)
+    from ..func._jacobians import unit_vectors  # func loads after autograd
+
     basis = unit_vectors(out.numel(), out)
     if vectorize and out.requires_grad and out.numel():
         batch = operators["view"](basis, size=(out.numel(), *shape))
@@ -271,15 +273,6 @@ def _output_rows(
     return tuple(
         column.reshape(*shape, *x.shape) for column, x in zip(columns, inputs, strict=True)
     )
-
-
-def unit_vectors(n: int, like: Tensor) -> Tensor:
-    """The identity matrix in the kind of a tensor."""
-    full: Callable[..., Tensor] = operators["full"].function
-    made = full((n, n), 0, dtype=like.dtype, device=like.device)
-    with with_modes(grad=False):
-        operators["diagonal"](made, dim1=0, dim2=1, offset=0).fill_(1)
-    return made
 
 
 def hessian(

@@ -7,13 +7,22 @@ from typing import Any
 
 from .._autograd.levels import is_recorded
 from .._errors import error
+from .._modes import with_modes
 from .._registered import operators
 from .._tensor.tensor import Tensor
 from .._trees import flatten
-from ..autograd.functional import unit_vectors
 from ._apis import jvp, vjp, vmap, without_history
 
 Argnums = int | tuple[int, ...]
+
+
+def unit_vectors(n: int, like: Tensor) -> Tensor:
+    """The identity matrix in the kind of a tensor."""
+    full: Callable[..., Tensor] = operators["full"].function
+    made = full((n, n), 0, dtype=like.dtype, device=like.device)
+    with with_modes(grad=False):
+        operators["diagonal"](made, dim1=0, dim2=1, offset=0).fill_(1)
+    return made
 
 
 def _chosen(args: tuple[Any, ...], argnums: Argnums, who: str) -> tuple[int, ...]:
