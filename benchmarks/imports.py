@@ -56,6 +56,9 @@ def main() -> None:
     total = 0
     for name in ("rushlight-core", "rushlight-cpu", "rushlight-nn", "pluggy", "ml_dtypes"):
         size = installed_bytes(name)
+        if size < 2**14:  # pointers to a working tree
+            print(f"{name:16} an editable install, which has no size: install the wheels")
+            continue
         total += size
         print(f"{name:16} {size / 2**20:6.2f} MiB")
     print(f"{'sum':16} {total / 2**20:6.2f} MiB beyond NumPy")
