@@ -27,8 +27,6 @@ def result_type(*operands: Any) -> DType:
         >>> rushlight.result_type(rushlight.tensor([1, 2], dtype=rushlight.int8), 3)
         rushlight.int8
     """
-    from ._config import settings
-
     ranks: list[DType | None] = [None, None, None]
     for x in operands:
         if isinstance(x, Tensor):

@@ -8,6 +8,7 @@ from typing import Any
 from ._errors import error
 from ._modes import STATE, with_modes
 from ._node import FREED, NO_ATTRIBUTES, Node, next_sequence_number, port_of
+from ._registered import operators
 from ._storage import Storage
 from ._tensor.tensor import (
     PLAIN,
@@ -126,8 +127,6 @@ class Packed:
 
 def _identity(leaf: Tensor) -> Node:
     """A node that hands its gradient to a leaf."""
-    from ._registered import operators
-
     node = _new(Node)
     node.sequence = next_sequence_number()
     node.op = operators["clone"]

@@ -8,6 +8,7 @@ from ._errors import error
 from ._failures import check_inside, described
 from ._modes import STATE
 from ._node import Node, Port, next_sequence_number, note_line
+from ._registered import operators
 from ._storage import Storage
 from ._tensor.tensor import (
     PLAIN,
@@ -66,8 +67,6 @@ def write(x: Tensor, value: Tensor, own: bool = False) -> Tensor:
 
 def state_fit(value: Tensor, x: Tensor) -> Tensor:
     """The value in the kind and shape of `x`, recorded."""
-    from ._registered import operators
-
     if value._k is not x._k:
         value = operators["to_kind"].function(value, x._k)
     if value.shape != x.shape:
@@ -176,8 +175,6 @@ def _move_retained(x: Tensor, before: Any) -> None:
 
 
 def _write_node(edges: tuple[Any, ...], path: tuple[Any, ...], x: Tensor) -> Node:
-    from ._registered import operators
-
     node = _new(Node)
     node.sequence = next_sequence_number()
     node.op = operators["copy_"]

@@ -14,10 +14,10 @@ from heapq import heappop, heappush
 from typing import Any
 
 from .._errors import error
-from .._modes import GRAD, NO_GRAD, STATE
+from .._modes import STATE
 from .._node import FREED, AccumulateGrad, GradientEdge, Node, Port, port_of
 from .._registered import operators
-from .._tensor.tensor import PLAIN, Tensor
+from .._tensor.tensor import Tensor
 
 _Edge = Any
 #: The pass that runs now, for hooks that wait for several gradients.
@@ -597,6 +597,3 @@ def _batched(
         return operators["expand"](g, size=(level.size, *g.shape))
 
     return tuple(map(stacked, found))
-
-
-__all__ = ["GRAD", "NO_GRAD", "PLAIN", "backward", "edge_of", "grad"]

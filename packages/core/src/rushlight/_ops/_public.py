@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from .. import _entries, _views, _writes
-from .._dtypes import can_cast
+from .._dtypes import can_cast, uint8
 from .._errors import error
-from .._modes import GRAD, NO_GRAD, STATE
-from .._node import NO_ATTRIBUTES
+from .._modes import GRAD, NO_GRAD, STATE, with_modes
 from .._operator import Operator
 from .._registered import operators
 from .._tensor.tensor import PLAIN, Tensor, contiguous_strides, native_of, storage_of
@@ -175,19 +174,9 @@ def _fill(who: str, value: Tensor, out: Tensor) -> Tensor:
                 stacklevel=4,
             )
         resize(out, tuple(value.shape))
-    state = STATE.get()
-    if state.grad:
-        with _dispatch_no_grad():
-            _writes.write(out, value)
-    else:
+    with with_modes(grad=False):
         _writes.write(out, value)
     return out
-
-
-def _dispatch_no_grad() -> Any:
-    from .._modes import with_modes
-
-    return with_modes(grad=False)
 
 
 def resize(x: Tensor, shape: tuple[int, ...]) -> None:
@@ -203,8 +192,6 @@ def resize(x: Tensor, shape: tuple[int, ...]) -> None:
         x._storage.version = version + 1
         if old.nbytes():
             keep = min(old.nbytes() // x.itemsize, x._offset + count)
-            from .._dtypes import uint8
-
             kind = kind_of(x.device, uint8)
             view = x._k.runtime.view
             size = keep * x.itemsize
@@ -378,6 +365,3 @@ def _named(writing: Callable[..., Any], name: str) -> Callable[..., Any]:
     function.__doc__ = f"In-place version of `{name}`: writes the result into `input`."
     function.__module__ = "rushlight"
     return writing
-
-
-__all__ = ["METHODS", "NO_ATTRIBUTES", "PUBLIC", "assign", "export", "into", "method", "public"]

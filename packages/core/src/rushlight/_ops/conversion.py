@@ -14,7 +14,7 @@ from .._errors import error
 from .._layout import contiguous_format, memory_format, preserve_format
 from .._modes import STATE, with_modes
 from .._registered import operators
-from .._tensor.construction import as_tensor, convert, from_host, from_numpy, tensor, to_host
+from .._tensor.construction import as_tensor, from_host, from_numpy, tensor, to_host
 from .._tensor.tensor import PLAIN, Tensor, native_of
 from ..backend import backend_for, kind_of
 from ._public import export, method, public
@@ -400,4 +400,3 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
 
 
 export("from_dlpack", from_dlpack)
-__all__ = ["convert"]

@@ -1,4 +1,4 @@
-"""Dropout in all its forms, and the noise of rrelu."""
+"""Dropout in all its forms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..backend import kind_of
 from ._geometry import check_tensor
 from ._public import assign, export, public
 from .creation import cast_op
-from .draws import draw, draw_true, random_bernoulli_op, reserved, under_vmap
+from .draws import draw_true, random_bernoulli_op, reserved, under_vmap
 
 dropout_op = operator(
     "dropout(Tensor x, *, float p, int seed, int offset) -> (Tensor, Tensor)",
@@ -196,11 +196,3 @@ def _inplace(function: Any) -> None:
 
 for _function in (dropout, feature_dropout, alpha_dropout, feature_alpha_dropout):
     _inplace(_function)
-
-
-def rrelu_noise(input: Tensor, lower: float, upper: float, generator: Any = None) -> Tensor:
-    """Slopes for rrelu, drawn uniformly from [lower, upper) for each element."""
-    noise = draw(
-        "rrelu", "random_uniform", tuple(input.shape), input.dtype, input.device, generator
-    )
-    return noise * (upper - lower) + lower

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .._config import settings
 from .._dispatch import Spec
 from .._errors import error
 from .._operator import operator
@@ -72,6 +73,4 @@ export("logsumexp", logsumexp, "special")
 def _as_float(x: Tensor) -> Tensor:
     if x.dtype.is_inexact:
         return x
-    from .._config import settings
-
     return cast_op(x, dtype=settings.default_dtype)  # type: ignore[no-any-return]
