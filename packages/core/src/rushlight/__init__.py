@@ -84,6 +84,7 @@ from ._dtypes import uint8 as uint8
 from ._dtypes import uint16 as uint16
 from ._dtypes import uint32 as uint32
 from ._dtypes import uint64 as uint64
+from ._errors import OutOfMemoryError as OutOfMemoryError
 from ._layout import channels_last as channels_last
 from ._layout import channels_last_3d as channels_last_3d
 from ._layout import contiguous_format as contiguous_format

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._detour import detour
 from ._dtypes import DType, from_numpy_dtype
 from ._errors import error
-from ._failures import check_inside, explained, missing_kernel, wrong_device
+from ._failures import check_inside, explained, missing_kernel, out_of_memory, wrong_device
 from ._modes import STATE
 from ._node import Node, Port, next_sequence_number, note_line
 from ._saving import keep
@@ -212,7 +212,11 @@ def unwritten(kind: Kind, spec: Spec) -> Tensor:
     count = 1
     for n in shape:
         count *= n
-    buffer = runtime.allocate(count * spec.dtype.itemsize)
+    nbytes = count * spec.dtype.itemsize
+    try:
+        buffer = runtime.allocate(nbytes)
+    except MemoryError as raised:
+        raise out_of_memory(f"{nbytes} bytes on {kind.device}", raised, ()) from raised
     return fresh(kind, runtime.view(buffer, 0, shape, contiguous_strides(shape), spec.dtype))
 
 

@@ -47,6 +47,16 @@ class Explained(Exception):
         return build, (_BASES[type(self)], self.who, self.summary)
 
 
+class OutOfMemoryError(RuntimeError):
+    """A device has not as much memory as a call needs.
+
+    Example:
+        >>> issubclass(rushlight.OutOfMemoryError, RuntimeError)
+        True
+    """
+
+
+OutOfMemoryError.__module__ = "rushlight"
 _CLASSES: dict[type[Exception], type[Explained]] = {}
 _BASES: dict[type[Explained], type[Exception]] = {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._dtypes import ALL
-from ._errors import Explained, error
+from ._errors import Explained, OutOfMemoryError, error
 from ._modes import STATE
 from ._tensor.tensor import Tensor
 from .backend import Kind
@@ -79,15 +79,28 @@ def explained(
     """
     if isinstance(raised, Explained):
         return raised
+    if isinstance(raised, MemoryError):
+        return out_of_memory(op.name, raised, inputs)
     if op.meta_rule is not None:
         try:
             op.meta_rule(*inputs, **attributes)
         except Exception as better:
             return better
     kind = type(raised)
-    if kind not in (ValueError, TypeError, IndexError, RuntimeError, MemoryError):
+    if kind not in (ValueError, TypeError, IndexError, RuntimeError, OutOfMemoryError):
         kind = NotImplementedError if isinstance(raised, NotImplementedError) else RuntimeError
     return error(kind, op.name, str(raised), given=described(inputs))
+
+
+def out_of_memory(who: str, raised: MemoryError, inputs: tuple[Any, ...]) -> Exception:
+    """The error for a call that needs more memory than its device has."""
+    return error(
+        OutOfMemoryError,
+        who,
+        f"out of memory{f': {raised}' if str(raised) else ''}",
+        given=described(inputs) or None,
+        fix="use smaller batches, or delete tensors that are not needed any more",
+    )
 
 
 def check_inside(x: Any, who: str) -> None:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from .._dtypes import DType as DType
+from .._errors import OutOfMemoryError as OutOfMemoryError
 from ._array_device import ArrayDevice as ArrayDevice
 from ._duties import OptionalDuties as OptionalDuties
 from ._duties import optional_duties as optional_duties

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..._dtypes import DType, from_numpy_dtype
-from ..._errors import Explained, error
+from ..._errors import Explained, OutOfMemoryError, error
 from ..._tensor.tensor import contiguous_strides
 from ...backend import refill
 from ._array import SimArray
@@ -82,7 +82,7 @@ class SimDevice:
     def _exhausted(self, nbytes: int) -> Exception:
         memory = self.memory
         return error(
-            RuntimeError,
+            OutOfMemoryError,
             "allocate",
             f"device '{self.label}' is out of memory: tried to allocate {nbytes} bytes",
             given=f"{memory.in_use} of {memory.capacity} bytes in use, "
@@ -346,7 +346,11 @@ def _broadcasts(source: tuple[int, ...], target: tuple[int, ...]) -> bool:
 
 def _explained(launch: Launch, raised: Exception) -> Exception:
     """A failure in the words of the core."""
-    kinds = (ValueError, TypeError, IndexError, RuntimeError, MemoryError, NotImplementedError)
+    if isinstance(raised, MemoryError):
+        raised = OutOfMemoryError(*raised.args)
+    kinds = (
+        ValueError, TypeError, IndexError, RuntimeError, OutOfMemoryError, NotImplementedError,
+    )  # fmt: skip
     kind = next((kind for kind in kinds if type(raised) is kind), RuntimeError)
     made = error(
         kind,
