@@ -29,6 +29,16 @@ class Call:
         """Runs the check on a device."""
         self.check(self.sample, *self.arguments, device, **dict(self.keywords))
 
+    @property
+    def needs(self) -> frozenset[DType]:
+        """The dtypes of the call: of the sample, its other inputs, attributes and results."""
+        dtype = next(a for a in self.arguments if isinstance(a, DType))
+        case = self.sample.case
+        found = {dtype, *self.sample.result_dtypes(dtype, 1)}
+        found.update(x.dtype for x in case.inputs if x is not None and x.dtype is not None)
+        found.update(value for value in case.attributes.values() if isinstance(value, DType))
+        return frozenset(found)
+
     def __str__(self) -> str:
         words = [a.name if isinstance(a, DType) else str(a) for a in self.arguments]
         return "-".join([self.sample.group.name, *words, str(self.sample.number)])
