@@ -10,6 +10,7 @@ import numpy as np
 from rushlight.backend import ArrayDevice, Backend, Manifest
 from rushlight.backend.arrays import ACCEPTS_OUT, array_kernels
 
+from .kernels import ACCEPTS_OUT as OWN_ACCEPTS_OUT
 from .kernels import cpu_kernels
 from .kernels._parallel import set_thread_count, thread_count
 
@@ -41,5 +42,5 @@ def make_backend() -> Backend:
         threads=(thread_count, set_thread_count),
     )
     for name, kernel in cpu_kernels().items():
-        backend.kernel(name)(kernel)
+        backend.kernel(name, accepts_out=name in OWN_ACCEPTS_OUT)(kernel)
     return backend

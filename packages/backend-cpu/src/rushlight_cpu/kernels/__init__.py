@@ -11,6 +11,7 @@ from rushlight_cpu.kernels import (
     embedding,
     loss,
     normalization,
+    optimising,
     pooling,
     random,
     recurrent,
@@ -25,6 +26,7 @@ _FAMILIES = (
     embedding,
     loss,
     normalization,
+    optimising,
     pooling,
     random,
     recurrent,
@@ -41,3 +43,7 @@ def cpu_kernels() -> dict[str, KernelEntry]:
                 raise ValueError(f"two kernels for the operator {name!r}")
             found[name] = kernel
     return found
+
+
+#: The kernels that can write into the arrays of `out=`.
+ACCEPTS_OUT = optimising.ACCEPTS_OUT

@@ -97,6 +97,17 @@ class FormulaOptimizer(GroupwiseOptimizer):
         """Updates a parameter and its state in place with its gradient, in step number `t`."""
         raise NotImplementedError
 
+    def _update_at_once(
+        self,
+        params: list[Tensor],
+        grads: list[Tensor],
+        states: list[dict[str, Tensor]],
+        steps: list[float],
+        options: Options,
+    ) -> bool:
+        """Updates all parameters in one kernel, if there is one for this optimiser."""
+        return False
+
     def _update_group(self, group: ParamGroup) -> None:
         params, grads = self._gradients(group)
         states = [self.state[p] for p in params]
@@ -108,8 +119,10 @@ class FormulaOptimizer(GroupwiseOptimizer):
             check_capturable(type(self).__name__, params, *counters)
         options = scalar_options(group, self.defaults)
         update, keep, maximize = self._update, options.keep_tensors, options.maximize
-        for p, g, state in zip(params, grads, states, strict=True):
-            t = count(state["step"], keep)
+        steps = [count(state["step"], keep) for state in states]
+        if at_once(options) and self._update_at_once(params, grads, states, steps, options):
+            return
+        for p, g, t, state in zip(params, grads, steps, states, strict=True):
             update(p, -g if maximize else g, t, state, options)
 
 
@@ -153,6 +166,11 @@ def scalar_options(group: ParamGroup, names: Iterable[str]) -> Options:
             value = [as_scalar(item, keep) for item in value]
         setattr(options, name, as_scalar(value, keep))
     return options
+
+
+def at_once(options: Options) -> bool:
+    """Whether one kernel may update the whole group: scalars are numbers, and `fused` allows it."""
+    return not options.keep_tensors and getattr(options, "fused", None) is not False
 
 
 def count(step: Tensor, keep_tensor: bool) -> Scalar:

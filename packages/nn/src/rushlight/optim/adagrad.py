@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import rushlight
 from rushlight import Tensor
+from rushlight._ops.optimising import fused_adagrad_op, step_in_place
 from rushlight.optim._groupwise import (
     FormulaOptimizer,
     Options,
@@ -31,7 +32,7 @@ class Adagrad(FormulaOptimizer):
         foreach: Accepted for compatibility; the result is the same.
         maximize: Ascends instead.
         differentiable: Lets gradients flow through the step.
-        fused: Accepted for compatibility; the result is the same.
+        fused: False updates tensor by tensor; else one kernel updates all where the device has it.
 
     Raises:
         ValueError: An option is out of range.
@@ -99,6 +100,26 @@ class Adagrad(FormulaOptimizer):
         value = complex(start, start) if p.is_complex() else start
         total = rushlight.full_like(p, value, requires_grad=False)
         return {**super()._new_state(p, group), "sum": total}
+
+    def _update_at_once(
+        self,
+        params: list[Tensor],
+        grads: list[Tensor],
+        states: list[dict[str, Tensor]],
+        steps: list[float],
+        options: Options,
+    ) -> bool:
+        return step_in_place(
+            fused_adagrad_op,
+            [*params, *grads, *(state["sum"] for state in states)],
+            len(params),
+            steps=tuple(steps),
+            lr=options.lr,
+            lr_decay=options.lr_decay,
+            eps=options.eps,
+            weight_decay=options.weight_decay,
+            maximize=options.maximize,
+        )
 
     def _update(
         self, p: Tensor, g: Tensor, t: Scalar, state: dict[str, Tensor], options: Options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import rushlight
 from rushlight import Tensor
 from rushlight._errors import error
+from rushlight._ops.optimising import fused_adam_op, step_in_place
 from rushlight.optim._groupwise import (
     FormulaOptimizer,
     Options,
@@ -39,7 +40,7 @@ class Adam(FormulaOptimizer):
         maximize: Ascends instead.
         capturable: Keeps step counts and learning rate on the device, for recorded steps.
         differentiable: Lets gradients flow through the step.
-        fused: Accepted for compatibility; the result is the same.
+        fused: False updates tensor by tensor; else one kernel updates all where the device has it.
         decoupled_weight_decay: Shrinks the parameter itself by `lr * weight_decay`, as `AdamW`.
 
     Raises:
@@ -101,6 +102,31 @@ class Adam(FormulaOptimizer):
         if group["amsgrad"]:
             state["max_exp_avg_sq"] = rushlight.zeros_like(p)
         return state
+
+    def _update_at_once(
+        self,
+        params: list[Tensor],
+        grads: list[Tensor],
+        states: list[dict[str, Tensor]],
+        steps: list[float],
+        options: Options,
+    ) -> bool:
+        names = ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if options.amsgrad else ()))
+        beta1, beta2 = options.betas
+        return step_in_place(
+            fused_adam_op,
+            [*params, *grads, *(state[name] for name in names for state in states)],
+            len(params),
+            steps=tuple(steps),
+            lr=options.lr,
+            beta1=beta1,
+            beta2=beta2,
+            eps=options.eps,
+            weight_decay=options.weight_decay,
+            amsgrad=options.amsgrad,
+            maximize=options.maximize,
+            decoupled=options.decoupled_weight_decay,
+        )
 
     def _update(
         self, p: Tensor, g: Tensor, t: Scalar, state: dict[str, Tensor], options: Options

@@ -23,7 +23,7 @@ class AdamW(Adam):
         foreach: Accepted for compatibility; the result is the same.
         capturable: Keeps step counts and learning rate on the device, for recorded steps.
         differentiable: Lets gradients flow through the step.
-        fused: Accepted for compatibility; the result is the same.
+        fused: False updates tensor by tensor; else one kernel updates all where the device has it.
 
     Raises:
         ValueError: An option is out of range.

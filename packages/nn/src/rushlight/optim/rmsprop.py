@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import rushlight
 from rushlight import Tensor
+from rushlight._ops.optimising import fused_rmsprop_op, step_in_place
 from rushlight.optim._groupwise import (
     FormulaOptimizer,
     Options,
@@ -92,6 +93,32 @@ class RMSprop(FormulaOptimizer):
         if group["centered"]:
             state["grad_avg"] = rushlight.zeros_like(p)
         return state
+
+    def _update_at_once(
+        self,
+        params: list[Tensor],
+        grads: list[Tensor],
+        states: list[dict[str, Tensor]],
+        steps: list[float],
+        options: Options,
+    ) -> bool:
+        names = ["square_avg"]
+        if options.centered:
+            names.append("grad_avg")
+        if options.momentum > 0:
+            names.append("momentum_buffer")
+        return step_in_place(
+            fused_rmsprop_op,
+            [*params, *grads, *(state[name] for name in names for state in states)],
+            len(params),
+            lr=options.lr,
+            alpha=options.alpha,
+            eps=options.eps,
+            weight_decay=options.weight_decay,
+            momentum=options.momentum,
+            centered=options.centered,
+            maximize=options.maximize,
+        )
 
     def _update(
         self, p: Tensor, g: Tensor, t: Scalar, state: dict[str, Tensor], options: Options

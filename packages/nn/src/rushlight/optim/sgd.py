@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import rushlight
 from rushlight import Tensor
 from rushlight._errors import error
+from rushlight._ops.optimising import fused_sgd_op, step_in_place
 from rushlight.optim._groupwise import (
     GroupwiseOptimizer,
+    Options,
     Scalar,
     add_scaled,
+    at_once,
     check_hyperparameters,
     check_implementation,
     scalar_options,
@@ -33,7 +37,7 @@ class SGD(GroupwiseOptimizer):
         maximize: Ascends instead.
         foreach: Accepted for compatibility; the result is the same.
         differentiable: Lets gradients flow through the step.
-        fused: Accepted for compatibility; the result is the same.
+        fused: False updates tensor by tensor; else one kernel updates all where the device has it.
 
     Raises:
         ValueError: An option is out of range.
@@ -91,12 +95,43 @@ class SGD(GroupwiseOptimizer):
         params, grads = self._gradients(group)
         options = scalar_options(group, self.defaults)
         momentum = options.momentum
+        if at_once(options) and self._update_at_once(params, grads, options):
+            return
         for p, g in zip(params, grads, strict=True):
             g = with_penalty(-g if options.maximize else g, p, options.weight_decay)
             if momentum != 0:
                 velocity = self._velocity(p, g, momentum, 1 - options.dampening)
                 g = g.add(velocity, alpha=momentum) if options.nesterov else velocity
             add_scaled(p, g, -options.lr)
+
+    def _update_at_once(self, params: list[Tensor], grads: list[Tensor], options: Options) -> bool:
+        """Updates all parameters in one kernel, if they are all as far as each other."""
+        tensors = [*params, *grads]
+        first = False
+        if options.momentum != 0:
+            states = [self.state[p] for p in params]
+            known = [state.get("momentum_buffer") for state in states]
+            first = all(velocity is None for velocity in known)
+            velocities = [rushlight.empty_like(p) for p in params] if first else known
+            if any(velocity is None for velocity in velocities):
+                return False
+            tensors += velocities
+        done = step_in_place(
+            fused_sgd_op,
+            tensors,
+            len(params),
+            lr=options.lr,
+            momentum=options.momentum,
+            dampening=options.dampening,
+            weight_decay=options.weight_decay,
+            nesterov=options.nesterov,
+            maximize=options.maximize,
+            first=first,
+        )
+        if done and first:
+            for state, velocity in zip(states, velocities, strict=True):
+                state["momentum_buffer"] = velocity
+        return done
 
     def _velocity(self, p: Tensor, g: Tensor, momentum: Scalar, share: Scalar) -> Tensor:
         """The running sum of the gradients, which takes the first one whole."""
