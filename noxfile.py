@@ -111,11 +111,12 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Time Rushlight against torch; arguments name the programs, all of benchmarks/ otherwise."""
+    """Time Rushlight against torch; arguments go to benchmarks/run.py (`--help` lists them)."""
     install_editable(session, TORCH)
-    found = sorted(ROOT.glob("benchmarks/[!_]*.py"))
-    for program in session.posargs or map(str, found):
-        session.run("python", program)
+    session.run("python", "benchmarks/run.py", *session.posargs)
+    if not session.posargs:
+        session.run("python", "benchmarks/imports.py")
+        session.run("python", "benchmarks/neighbours.py")
 
 
 @nox.session

@@ -1,130 +1,222 @@
 """Interleaved comparison of libraries: one process each, one after the other, many rounds.
 
 Two libraries in one process disturb each other (their thread pools spin), so each gets a process of
-its own, and only one of them computes at a time.  A round measures every case once in each
-process; a figure is the median over the rounds of the ratio within a round.
+its own, and only one of them computes at a time.  A round measures a row once in each process, in
+alternating order; a figure is the median over the rounds of the ratio within a round.  Results are
+compared before anything is timed: a wrong one gets no figure.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
+import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-Case = Callable[[Any], Callable[[], Any]]
+from rows import Row, difference
+
+HERE = Path(__file__).parent
+PAUSE = 0.03  # seconds between two measurements: the other process's pool falls asleep in it
+SPREAD = 0.25  # (third quartile - first quartile) / median from which a ratio is called unsteady
 
 
-def seconds_per_call(call: Callable[[], Any], budget: float) -> float:
-    """Time of one call, from as many calls as fill the budget."""
-    call()
-    count = 1
-    while True:
-        start = time.perf_counter()
-        for _ in range(count):
-            call()
-        elapsed = time.perf_counter() - start
-        if elapsed >= budget:
-            return elapsed / count
-        count = max(count * 2, int(count * budget / max(elapsed, 1e-9)))
-
-
-def serve(cases: dict[str, Case], library: str, threads: int) -> None:
-    """The contender's side: answers lines `NAME BUDGET` with seconds, or null."""
-    module = importlib.import_module(library)
-    module.set_num_threads(threads)
-    ready: dict[str, Any] = {}
-    for line in sys.stdin:
-        name, budget = line.split()
-        try:
-            if name not in ready:
-                ready[name] = cases[name](module)
-            answer: Any = seconds_per_call(ready[name], float(budget))
-        except Exception as raised:
-            answer = f"{type(raised).__name__}: {raised}"
-        print(json.dumps(answer), flush=True)
-
-
+@dataclass(frozen=True)
 class Contender:
-    """One library in its own process."""
+    """A library on a device, with the environment that selects its variant."""
 
-    def __init__(self, script: Path, library: str, threads: int) -> None:
-        self.library = library
-        self.process = subprocess.Popen(
-            [sys.executable, str(script), "--serve", library, "--threads", str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    name: str
+    library: str
+    device: str = "cpu"
+    environment: dict[str, str] = field(default_factory=dict)
 
-    def measure(self, name: str, budget: float) -> Any:
-        """Seconds per call, or the text of what went wrong."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        print(name, budget, file=self.process.stdin, flush=True)
-        return json.loads(self.process.stdout.readline())
+
+@dataclass(frozen=True)
+class Effort:
+    """How long a row may take.
+
+    Args:
+        rounds: Most rounds.
+        fewest: Rounds that are made however long they take.
+        sample: Seconds that one measurement should fill.
+        row: Seconds for the rounds of one row, all contenders together.
+        limit: Seconds after which an answer is no longer waited for.
+    """
+
+    rounds: int = 11
+    fewest: int = 3
+    sample: float = 0.02
+    row: float = 3.0
+    limit: float = 120.0
+
+
+QUICK = Effort(rounds=5, fewest=2, sample=0.01, row=1.0)
+
+
+class Failed(Exception):
+    """A contender could not do what it was asked for; the message says why."""
+
+
+class Worker:
+    """A contender's process; started when first needed and again after it died."""
+
+    def __init__(self, contender: Contender, threads: int, script: Path = HERE / "_worker.py"):
+        self.contender, self.threads, self.script = contender, threads, script
+        self.process: subprocess.Popen[str] | None = None
+
+    def ask(self, limit: float, **request: Any) -> Any:
+        """The process's answer to a request.
+
+        Raises:
+            Failed: It raised, died, or took longer than `limit` seconds.
+        """
+        process = self._running()
+        assert process.stdin is not None and process.stdout is not None
+        timer = threading.Timer(limit, process.kill)
+        timer.start()
+        try:
+            print(json.dumps(request), file=process.stdin, flush=True)
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        finally:
+            late = not timer.is_alive()
+            timer.cancel()
+        if not line:
+            self.close()
+            raise Failed(f"no answer in {limit:.0f} s" if late else "the process died")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise Failed(answer["error"])
+        return answer
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self.process is None:
+            count = str(self.threads)
+            pools = dict.fromkeys(
+                ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), count
+            )
+            self.process = subprocess.Popen(
+                [sys.executable, str(self.script), self.contender.library, self.contender.device],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, **pools, **self.contender.environment, "BENCH_THREADS": count},
+            )
+        return self.process
 
     def close(self) -> None:
         """Ends the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        if self.process is not None:
+            assert self.process.stdin is not None
+            try:
+                self.process.stdin.close()
+            except BrokenPipeError:
+                pass
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
 
 
-def compare(
-    script: Path,
-    names: list[str],
-    *,
-    reference: str = "torch",
-    subject: str = "rushlight",
-    rounds: int = 15,
-    budget: float = 0.02,
-    threads: int = 2,
-) -> dict[str, dict[str, Any]]:
-    """Figures of all cases: median seconds of both, and the median ratio."""
-    contenders = [Contender(script, library, threads) for library in (reference, subject)]
-    times: dict[str, list[list[Any]]] = {name: [] for name in names}
-    try:
-        for round_ in range(rounds + 1):
-            for name in names:
-                pair = [c.measure(name, budget) for c in contenders]
-                if round_:
-                    times[name].append(pair)
-    finally:
-        for contender in contenders:
-            contender.close()
-    return {name: _figures(pairs) for name, pairs in times.items()}
+def contest(
+    rows: Iterable[Row], workers: list[Worker], effort: Effort
+) -> Iterator[tuple[Row, dict[str, Any]]]:
+    """Measures row after row; yields each with its figures by contender's name.
+
+    The first worker is the reference.  A figure is a dictionary with `seconds`, `ratio`, `spread`
+    and `rounds`, or with `error`.
+    """
+    for row in rows:
+        figures: dict[str, Any] = {}
+        ready = _prepare(row, workers, effort, figures)
+        _measure(row, ready, effort, figures, workers[0].contender.name)
+        for worker in ready:
+            try:
+                worker.ask(effort.limit, do="drop")
+            except Failed:
+                pass
+        yield row, figures
 
 
-def _figures(pairs: list[list[Any]]) -> dict[str, Any]:
-    wrong = [value for pair in pairs for value in pair if not isinstance(value, float)]
-    if wrong:
-        return {"error": wrong[0]}
-    return {
-        "reference": statistics.median(pair[0] for pair in pairs),
-        "subject": statistics.median(pair[1] for pair in pairs),
-        "ratio": statistics.median(pair[1] / pair[0] for pair in pairs),
-    }
-
-
-def table(figures: dict[str, dict[str, Any]], reference: str, subject: str) -> str:
-    """The figures as Markdown, slowest ratio first."""
-    rows = [
-        f"| case | {reference}, us | {subject}, us | ratio |",
-        "|---|---|---|---|",
-    ]
-    order = sorted(figures.items(), key=lambda item: -item[1].get("ratio", float("inf")))
-    for name, found in order:
-        if "error" in found:
-            rows.append(f"| {name} | | | {found['error']} |")
+def _prepare(
+    row: Row, workers: list[Worker], effort: Effort, figures: dict[str, Any]
+) -> dict[Worker, int]:
+    """Prepares and compares; returns how many calls fill a sample, by worker."""
+    ready: dict[Worker, int] = {}
+    expected = None
+    for worker in workers:
+        name = worker.contender.name
+        try:
+            answer = worker.ask(effort.limit, do="prepare", row=row.name, sample=effort.sample)
+        except Failed as failure:
+            figures[name] = {"error": str(failure)}
+            continue
+        if worker is workers[0]:
+            expected = answer["summary"]
+        wrong = expected is not None and difference(row, expected, answer["summary"])
+        if wrong:
+            figures[name] = {"error": f"wrong result: {wrong}"}
+            worker.ask(effort.limit, do="drop")
         else:
-            micro = [f"{found[side] * 1e6:.2f}" for side in ("reference", "subject")]
-            rows.append(f"| {name} | {micro[0]} | {micro[1]} | {found['ratio']:.2f} |")
-    ratios = [found["ratio"] for found in figures.values() if "ratio" in found]
-    if ratios:
-        rows.append(f"\ngeometric mean of the ratios: {statistics.geometric_mean(ratios):.2f}")
-    return "\n".join(rows)
+            ready[worker] = answer["calls"]
+    return ready
+
+
+def _measure(
+    row: Row, ready: dict[Worker, int], effort: Effort, figures: dict[str, Any], reference: str
+) -> None:
+    times: dict[str, list[float]] = {w.contender.name: [] for w in ready}
+    start = time.perf_counter()
+    done = 0
+    while ready and done < effort.rounds:
+        if done >= effort.fewest and time.perf_counter() - start > effort.row:
+            break
+        order = list(ready.items())
+        for worker, calls in order if done % 2 else order[::-1]:
+            name = worker.contender.name
+            time.sleep(PAUSE)
+            try:
+                answer = worker.ask(effort.limit, do="measure", calls=calls)
+                times[name].append(answer["seconds"])
+            except Failed as failure:
+                figures[name] = {"error": str(failure)}
+                del ready[worker]
+        done += 1
+    base = [] if reference in figures else times.get(reference, [])
+    for worker in ready:
+        figures[worker.contender.name] = _figure(times[worker.contender.name], base)
+
+
+def _figure(times: list[float], base: list[float]) -> dict[str, Any]:
+    found: dict[str, Any] = {"seconds": statistics.median(times), "rounds": len(times)}
+    if base:
+        ratios = [mine / theirs for mine, theirs in zip(times, base, strict=True)]
+        found["ratio"] = statistics.median(ratios)
+        found["spread"] = _spread(ratios)
+    return found
+
+
+def _spread(values: list[float]) -> float:
+    """Distance between the quartiles as a part of the median."""
+    if len(values) < 2:
+        return 0.0
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return (high - low) / middle
+
+
+def seconds_of(call: Callable[[], Any], calls: int, finish: Callable[[Any], None]) -> float:
+    """Time of one call, from `calls` in a row; asynchronous work is waited for."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        result = call()
+    finish(result)
+    return (time.perf_counter() - start) / calls

@@ -1,21 +1,13 @@
 """What one call costs beside the arithmetic: tensors of four elements, compared with torch.
 
-Run it as `python benchmarks/overhead.py [--rounds 15] [--json FILE]`.
+Run it as `python benchmarks/overhead.py [--rounds 15] [--json FILE]`: it is the group `overhead`
+of run.py, whose other options it takes too.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import sys
-from pathlib import Path
 from typing import Any
-
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")
-
-import _harness  # noqa: E402 - the variables come first
 
 CHAIN = 100
 
@@ -123,34 +115,12 @@ CASES = {
 }
 
 
-def per_node(figures: dict[str, Any]) -> dict[str, Any]:
-    """Backward alone: the chain with backward less the chain without, per product."""
-    both, forward = figures["chain_backward"], figures["chain"]
-    if "error" in both or "error" in forward:
-        return {"error": "chain failed"}
-    sides = {s: (both[s] - forward[s]) / CHAIN for s in ("reference", "subject")}
-    return {**sides, "ratio": sides["subject"] / sides["reference"]}
-
-
 def main() -> None:
     """Measures and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--serve")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    if arguments.serve:
-        _harness.serve(CASES, arguments.serve, arguments.threads)
-        return
-    figures = _harness.compare(
-        Path(__file__), list(CASES), rounds=arguments.rounds, threads=arguments.threads
-    )
-    figures["backward_per_node"] = per_node(figures)
-    print(_harness.table(figures, "torch", "rushlight"))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1))
+    import run
+
+    run.main(["--group", "overhead", *sys.argv[1:]])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
