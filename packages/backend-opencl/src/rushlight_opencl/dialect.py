@@ -1,0 +1,57 @@
+"""OpenCL C as a dialect of the core's kernel language. Version 1.2 of it is enough."""
+
+from __future__ import annotations
+
+from rushlight.backend.codegen import Dialect
+
+_HEADER = """#pragma OPENCL FP_CONTRACT OFF
+typedef char i8; typedef uchar u8; typedef short i16; typedef ushort u16; typedef int i32;
+typedef uint u32; typedef long i64; typedef ulong u64; typedef float f32; typedef float2 c64;
+#define MAKE_c64(a, b) ((float2)((a), (b)))
+#define AS_f32(x) as_float(x)
+#define AS_u32(x) as_uint(x)
+#define GID(d) get_global_id(d)
+#define LID(d) get_local_id(d)
+#define GROUP(d) get_group_id(d)
+#define LSIZE(d) get_local_size(d)
+#define GROUPS(d) get_num_groups(d)
+#define POINTER_f32(p) (p)
+static inline void report(volatile global long* faults, int slot, long value) {
+    faults[2 * slot + 1] = value;
+    faults[2 * slot] = 1;
+}
+"""
+_HEADER_DOUBLE = """#pragma OPENCL EXTENSION cl_khr_fp64 : enable
+typedef double f64; typedef double2 c128;
+#define MAKE_c128(a, b) ((double2)((a), (b)))
+#define AS_f64(x) as_double(x)
+#define AS_u64(x) as_ulong(x)
+"""
+
+# Compilers made of clang for processors have these, and PoCL 3.0 does not inline OpenCL's own.
+_CLANG = {
+    (name, type): f"__builtin_{name}{'f' if type == 'f32' else ''}"
+    for name in ("floor", "ceil", "trunc", "rint", "sqrt")
+    for type in ("f32", "f64")
+}
+
+
+def opencl_c(clang: bool) -> Dialect:
+    """The dialect.
+
+    Args:
+        clang: The compiler is clang for a processor, whose built-in functions vectorise where
+            OpenCL's are calls.
+    """
+    return Dialect(
+        name="OpenCL C",
+        kernel="kernel void",
+        device="global",
+        local="local",
+        barrier="barrier(CLK_LOCAL_MEM_FENCE);",
+        function="static inline",
+        header=_HEADER,
+        header_double=_HEADER_DOUBLE,
+        builtins=_CLANG if clang else {},
+        own_math=clang,
+    )

@@ -1,0 +1,85 @@
+"""Programs: compiling, and launching kernels with as little work per call as pyopencl allows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyopencl as cl
+
+_TYPES = {
+    "i8": np.int8, "u8": np.uint8, "i16": np.int16, "u16": np.uint16, "i32": np.int32,
+    "u32": np.uint32, "i64": np.int64, "u64": np.uint64, "f32": np.float32, "f64": np.float64,
+    "c64": np.complex64, "c128": np.complex128,
+}  # fmt: skip
+_LINE = re.compile(r"(?:<kernel>|<source>|[\w/.-]+\.cl|input\.cl):(\d+):\d+: error: (.*)")
+
+
+class BuildError(RuntimeError):
+    """A driver refused a program."""
+
+
+def build(device: Any, source: str, signatures: Mapping[str, str], options: tuple[str, ...]) -> Any:
+    """The kernels of a program, by name.
+
+    Raises:
+        BuildError: The driver refused it; the message has the line.
+    """
+    try:
+        program = cl.Program(device.context, source).build(list(options))
+    except (cl.RuntimeError, cl.LogicError) as raised:
+        raise BuildError(_build_failure(device, source, str(raised))) from raised
+    # `program.name` would make each kernel anew, at 80 us.
+    made = {kernel.function_name: kernel for kernel in program.all_kernels()}
+    for name, signature in signatures.items():
+        made[name].set_scalar_arg_dtypes(
+            [None if word == "p" else _TYPES[word] for word in signature.split()]
+        )
+    return made
+
+
+def _build_failure(device: Any, source: str, log: str) -> str:
+    text = f"device '{device.label}': its compiler refused a kernel"
+    found = _LINE.search(log)
+    if found is None:
+        return f"{text}\n{log}"
+    lines = source.splitlines()
+    number = int(found[1])
+    line = lines[number - 1].strip() if 0 < number <= len(lines) else ""
+    return f"{text}: {found[2]}\n  line {number}: {line}\n{log}"
+
+
+def launcher(device: Any, kernel: Any) -> Any:
+    """A function that launches a kernel: sizes, work-group sizes or None, arguments.
+
+    A kernel's arguments are state that threads share, so it is set and launched under a lock.
+    """
+    set_args, enqueue, queue = kernel.set_args, cl.enqueue_nd_range_kernel, device.queue
+    flat, lock = device.flat_group, device.lock
+    most = device.group_limit
+
+    def launch(sizes: tuple[int, ...], local: tuple[int, ...] | None, *arguments: Any) -> None:
+        if local is None:
+            first = sizes[0]
+            if first >= 64:
+                width = flat
+                if first & (flat - 1):
+                    # Flat kernels come rounded up to 64, and must not be rounded any further.
+                    width = min(first & -first, flat) if not first & 63 else 64
+                    if width < 64:
+                        width = 64
+            else:
+                width = 1 << (first - 1).bit_length() if first > 1 else 1
+            if width > most:
+                width = most
+            local = (width,) + (1,) * (len(sizes) - 1)
+            if first % width:
+                sizes = (-(-first // width) * width, *sizes[1:])
+        with device.lock:
+            set_args(*arguments)
+            enqueue(queue, kernel, sizes, local)
+
+    del lock
+    return launch

@@ -1,0 +1,52 @@
+"""The kernel-language family: kernels printed in a C dialect from one description.
+
+A backend gives a `Dialect` (how its language spells things) and a runtime that is a `Launcher`
+(memory, compiling, launching); the kernels come from here. The way of a kernel:
+
+    description (`operations`: array family, recorded by `tracing`)
+        -> expression (`expression`) -> text (`printing`, `prelude`) -> launch (`elementwise`)
+
+`reduction` and `movement` print their own loops. `kernel_table()` has all of them, for
+`Backend(kernels=...)`; each entry is made for a device and dtype by the runtime's `bind`.
+"""
+
+from __future__ import annotations
+
+from .array import (
+    DeviceArray,
+    broadcast_shape,
+    broadcast_strides,
+    coalesced,
+    is_dense,
+    row_major,
+)
+from .dialect import Dialect, suffix
+from .elementwise import Elementwise, launch_range, of_operands
+from .expression import Expr, cast, computed, constant, load, param, select
+from .launcher import FLAT, PADDING, Launch, Launcher
+from .movement import Movement, host_number, kernel_number, movement
+from .operations import Recorded, elementwise
+from .printing import literal, loaded, memory_type, program, statements, stored
+from .reduction import Fold, Reduction, reductions
+from .registry import CLASSES, Family, Kernel, Made, Table
+
+FAMILIES: tuple[Family, ...] = (movement, elementwise, reductions)
+
+
+def kernel_table(*more: Family) -> Table:
+    """All kernels of the family by operator name, and those of `more`, which go before them."""
+    table: Table = {}
+    for family in (*FAMILIES, *more):
+        for name, entries in family.table.items():
+            table.setdefault(name, {}).update(entries)
+    return table
+
+
+__all__ = [
+    "CLASSES", "FAMILIES", "FLAT", "PADDING", "DeviceArray", "Dialect", "Elementwise", "Expr",
+    "Family", "Fold", "Kernel", "Launch", "Launcher", "Made", "Movement", "Recorded", "Reduction",
+    "Table", "broadcast_shape", "broadcast_strides", "cast", "coalesced", "computed", "constant",
+    "elementwise", "host_number", "is_dense", "kernel_number", "kernel_table", "launch_range",
+    "literal", "load", "loaded", "memory_type", "movement", "of_operands", "param", "program",
+    "reductions", "row_major", "select", "statements", "stored", "suffix",
+]  # fmt: skip

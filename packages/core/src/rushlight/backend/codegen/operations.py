@@ -1,0 +1,228 @@
+"""The elementwise operators: the array family's descriptions, recorded, and a few of our own."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ..._dtypes import DType, bool_, complex64, complex128, float32, float64
+from ..arrays._common import Kernels
+from ..arrays.activation import activation_kernels
+from ..arrays.elementwise import elementwise_kernels
+from ..arrays.special_functions import special_function_kernels
+from .array import DeviceArray
+from .elementwise import Elementwise, of_operands
+from .expression import Expr, cast, computed, select
+from .registry import CLASSES, Family, Kernel
+from .tracing import Traced, TracingModule, Untraceable
+
+elementwise = Family()
+_NUMBER = (float,)
+
+
+@functools.cache
+def recorded_family(double: bool) -> Kernels:
+    """The array family's elementwise kernels, against the module that records."""
+    xp = TracingModule(double)
+    table: Kernels = {}
+    for family in (elementwise_kernels, special_function_kernels, activation_kernels):
+        table.update(family(xp))
+    return table
+
+
+def recorded(
+    function: Callable[..., Any],
+    double: bool,
+    dtypes: tuple[DType | None, ...],
+    names: tuple[str, ...],
+    fixed: tuple[tuple[str, Any], ...],
+    passed: tuple[DType, ...],
+) -> tuple[tuple[Expr, DType], ...]:
+    """The expressions that a NumPy-style function computes.
+
+    Args:
+        function: The function.
+        double: The device has float64.
+        dtypes: Operands' dtypes, None for absent ones.
+        names: Names of the attributes that are passed with each launch.
+        fixed: Names and values of the others.
+        passed: Types of the passed ones.
+    """
+    xp = TracingModule(double)
+    leaves, params = of_operands(dtypes, passed)
+    operands = [
+        None if e is None else Traced(xp, e, t) for e, t in zip(leaves, dtypes, strict=True) if True
+    ]
+    attributes: dict[str, Any] = dict(fixed)
+    for name, e in zip(names, params, strict=True):
+        attributes[name] = Traced(xp, e, e.type)
+    results = function(*operands, **attributes)
+    if not isinstance(results, tuple):
+        results = (results,)
+    return tuple((r.e, r.kind) for r in results)
+
+
+def attribute_type(dtype: DType, double: bool) -> DType:
+    """The type in which a float attribute is passed to a kernel of a dtype."""
+    if dtype.is_complex:
+        return dtype.to_real()
+    if dtype.is_inexact:
+        return computed(dtype)
+    return float64 if double else float32
+
+
+class Recorded:
+    """A maker of kernels from a NumPy-style function; `pick(double, dtype)` gives the function."""
+
+    def __init__(
+        self, name: str, pick: Callable[[bool, DType], Callable[..., Any]], guarded: bool = False
+    ) -> None:
+        self.name = name
+        self.pick = pick
+        self.guarded = guarded
+
+    def __call__(self, device: Any, dtype: DType) -> Kernel:
+        """The kernel for one device and dtype."""
+        pick, double = self.pick, device.double
+
+        def describe(
+            dtypes: tuple[DType | None, ...], fixed: tuple[Any, ...], passed: tuple[DType, ...]
+        ) -> tuple[tuple[Expr, DType], ...]:
+            names = fixed[0] if fixed else ()
+            return recorded(pick(double, dtype), double, dtypes, names, fixed[1:], passed)
+
+        kernel = Elementwise(device, self.name, describe, guarded=self.guarded)
+        run, type = kernel.run, attribute_type(dtype, double)
+
+        def call(
+            *operands: DeviceArray | None, out: DeviceArray | None = None, **attributes: Any
+        ) -> Any:
+            if not attributes:
+                return run(operands, out=out)
+            names = tuple([k for k, v in attributes.items() if v.__class__ is float])
+            rest = tuple([(k, v) for k, v in attributes.items() if v.__class__ is not float])
+            numbers = tuple([attributes[k] for k in names])
+            return run(operands, (names, *rest), (type,) * len(names), numbers, out)
+
+        return call
+
+
+def _from_family(name: str, kernel_class: str) -> Callable[[bool, DType], Callable[..., Any]]:
+    def pick(double: bool, dtype: DType) -> Callable[..., Any]:
+        entry = recorded_family(double)[name]
+        if not isinstance(entry, dict):
+            return entry
+        return entry.get(kernel_class, entry.get("default"))  # type: ignore[return-value]
+
+    return pick
+
+
+# -- our own descriptions --------------------------------------------------------------------------
+
+
+def _lerp_by(x: Any, y: Any, *, weight: Any) -> Any:
+    xp = x.xp
+    step = y - x
+    weight = xp.traced(weight, x.kind)
+    return xp.where(xp.absolute(weight) < 0.5, x + step * weight, y + step * (weight - 1))
+
+
+def _addcmul(x: Any, a: Any, b: Any, *, value: Any = 1) -> Any:
+    return x + (a * b if value.__class__ is int and value == 1 else a * b * value)
+
+
+def _addcdiv(x: Any, a: Any, b: Any, *, value: Any = 1) -> Any:
+    return x + (a / b if value.__class__ is int and value == 1 else a / b * value)
+
+
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    return x.xp.where(condition, x, y)
+
+
+def _masked_fill(x: Any, mask: Any, value: Any) -> Any:
+    return x.xp.where(mask, value, x)
+
+
+def _zero_divisor(function: str) -> Callable[..., Any]:
+    def kernel(x: Any, y: Any) -> Any:
+        return getattr(x.xp, function)(x, y)
+
+    return kernel
+
+
+def _trunc_divide(x: Any, y: Any) -> Any:
+    return x.xp.result("quotient", x.kind, x.e, y.e)
+
+
+_OWN: dict[str, tuple[Callable[..., Any], str]] = {
+    "lerp_by": (_lerp_by, "floating reduced complex"),
+    "addcmul": (_addcmul, "integer floating reduced complex"),
+    "addcdiv": (_addcdiv, "floating reduced complex"),
+    "masked_fill": (_masked_fill, " ".join(CLASSES)),
+    "where": (_where, " ".join(CLASSES)),
+}
+_INTEGER_DIVISION: dict[str, Callable[..., Any]] = {
+    "floor_divide": _zero_divisor("floor_divide"),
+    "fmod": _zero_divisor("fmod"),
+    "remainder": _zero_divisor("remainder"),
+    "div_trunc": _trunc_divide,
+}
+#: In the array family, and recorded by nobody: loops whose length depends on data.
+UNRECORDED = frozenset(
+    ("igamma", "igammac", "hermite_polynomial_h", "hermite_polynomial_he")
+    + ("laguerre_polynomial_l", "legendre_polynomial_p")
+    + tuple(f"{p}chebyshev_polynomial_{k}" for p in ("", "shifted_") for k in "tuvw")
+)
+
+
+def _checked_division(name: str) -> Callable[[Any, DType], Kernel]:
+    """Integer division, which raises where a divisor is zero, as the operator must."""
+    maker = Recorded(name, lambda double, dtype: _INTEGER_DIVISION[name], guarded=True)
+
+    def make(device: Any, dtype: DType) -> Kernel:
+        divide = maker(device, dtype)
+        every: list[Kernel] = []
+
+        def kernel(x: DeviceArray, y: DeviceArray) -> Any:
+            if y.buffer is None:
+                nonzero = bool(y.value)
+            else:
+                if not every:
+                    every.append(device.kernels_of("all", dtype))
+                found = every[0](y, dim=tuple(range(len(y.shape))), keepdim=False)
+                nonzero = bool(device.to_host(found))
+            if not nonzero and y.size:
+                raise RuntimeError("ZeroDivisionError")
+            return divide(x, y)
+
+        return kernel
+
+    return make
+
+
+def _install() -> None:
+    table = recorded_family(True)
+    for name, entry in table.items():
+        if name in UNRECORDED or name in _OWN:
+            continue
+        if isinstance(entry, dict):
+            classes = CLASSES if "default" in entry else tuple(entry)
+        else:
+            classes = CLASSES
+        for kernel_class in classes:
+            if kernel_class == "default":
+                continue
+            if name in _INTEGER_DIVISION and kernel_class == "integer":
+                elementwise.add(name, _checked_division(name), "integer")
+                continue
+            pick = _from_family(name, kernel_class)
+            elementwise.add(name, Recorded(name, pick), kernel_class)
+    for name, (function, classes_) in _OWN.items():
+        elementwise.add(name, Recorded(name, lambda d, t, f=function: f), classes_)
+
+
+_install()
+__all__ = [
+    "Recorded", "Untraceable", "bool_", "cast", "complex64", "complex128", "elementwise", "select",
+]  # fmt: skip
