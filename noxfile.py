@@ -11,7 +11,7 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests", "lint", "types"]
 
 ROOT = Path(__file__).parent
-PACKAGES = ["packages/core", "packages/backend-cpu", "packages/nn"]
+PACKAGES = ["packages/core", "packages/backend-cpu", "packages/backend-opencl", "packages/nn"]
 SOURCES = [f"{package}/src" for package in PACKAGES]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 DEMO = PYPROJECT["project"]["optional-dependencies"]["demo"]
@@ -64,7 +64,7 @@ def tests_wheels(session: nox.Session) -> None:
     session.run(*build, *[f"./{package}" for package in PACKAGES], ".")
     session.run("python", "tests/packaging/check_wheels.py", str(wheels))
 
-    alone = {"core": "rushlight-core", "cpu": "rushlight-cpu", "nn": "rushlight-nn"}
+    alone = {name: f"rushlight-{name}" for name in ("core", "cpu", "opencl", "nn")}
     for name, distribution in alone.items():
         python = clean_environment(session, name, wheels, distribution)
         session.run(python, f"tests/packaging/alone/{name}.py", external=True)

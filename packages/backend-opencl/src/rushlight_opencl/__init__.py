@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import rushlight
+from rushlight import _dtypes
 from rushlight.backend import Backend, Manifest, hookimpl
 from rushlight.backend.codegen import kernel_table
 
@@ -11,11 +11,11 @@ from .platforms import DeviceInfo, found_devices, has_double, info
 
 __version__ = "0.1.0"
 _DTYPES = (
-    (rushlight.bool, rushlight.uint8, rushlight.uint16, rushlight.uint32, rushlight.uint64)
-    + (rushlight.int8, rushlight.int16, rushlight.int32, rushlight.int64)
-    + (rushlight.float16, rushlight.bfloat16, rushlight.float32, rushlight.complex64)
+    (_dtypes.bool_, _dtypes.uint8, _dtypes.uint16, _dtypes.uint32, _dtypes.uint64)
+    + (_dtypes.int8, _dtypes.int16, _dtypes.int32, _dtypes.int64)
+    + (_dtypes.float16, _dtypes.bfloat16, _dtypes.float32, _dtypes.complex64)
 )
-_DOUBLE = (rushlight.float64, rushlight.complex128)
+_DOUBLE = (_dtypes.float64, _dtypes.complex128)
 
 
 def devices() -> list[DeviceInfo]:

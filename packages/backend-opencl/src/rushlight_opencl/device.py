@@ -154,9 +154,7 @@ class OpenCLDevice:
             flat = host.reshape(-1).view(np.uint8)
             start = dense.offset * native.dtype.itemsize
             with self.lock:
-                cl.enqueue_copy(
-                    self.queue, flat, dense.buffer, src_offset=start, is_blocking=True
-                )
+                cl.enqueue_copy(self.queue, flat, dense.buffer, src_offset=start, is_blocking=True)
         self.check_faults()
         return host
 
@@ -170,7 +168,7 @@ class OpenCLDevice:
 
     def bind(self, name: str, kernel: Callable[..., Any], dtype: DType) -> Callable[..., Any]:
         """See `OptionalDuties.bind`."""
-        return kernel.make(self, dtype) if kernel.__class__ is Made else kernel  # type: ignore[attr-defined]
+        return kernel.make(self, dtype) if isinstance(kernel, Made) else kernel
 
     def describe(self) -> Mapping[str, str | int | float]:
         """See `OptionalDuties.describe`."""

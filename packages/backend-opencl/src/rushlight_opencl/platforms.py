@@ -67,8 +67,8 @@ def list_drivers() -> None:
     for number, library in enumerate(found):
         (folder / f"{number}.icd").write_text(library + "\n")
     if _SYSTEM.is_dir():
-        for file in _SYSTEM.glob("*.icd"):
-            shutil.copy(file, folder / f"system-{file.name}")
+        for listed in _SYSTEM.glob("*.icd"):
+            shutil.copy(listed, folder / f"system-{listed.name}")
     os.environ["OCL_ICD_VENDORS"] = str(folder)
 
 

@@ -23,7 +23,17 @@ class DeviceArray:
             gives it memory.
     """
 
-    __slots__ = ("buffer", "dense", "device", "dtype", "offset", "shape", "size", "strides", "value")
+    __slots__ = (
+        "buffer",
+        "dense",
+        "device",
+        "dtype",
+        "offset",
+        "shape",
+        "size",
+        "strides",
+        "value",
+    )
 
     def __init__(
         self,
@@ -63,7 +73,9 @@ class DeviceArray:
             self.device.settle(self)
         return self
 
-    def geometry(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> DeviceArray:
+    def geometry(
+        self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
+    ) -> DeviceArray:
         """Another view of the same memory; `offset` is added to the array's own."""
         self.settled()
         size = 1
@@ -168,8 +180,7 @@ def coalesced(
         if n == 1:
             continue
         if sizes and all(
-            operand[d] == mine[-1] * sizes[-1]
-            for operand, mine in zip(strides, steps, strict=True)
+            operand[d] == mine[-1] * sizes[-1] for operand, mine in zip(strides, steps, strict=True)
         ):
             sizes[-1] *= n
             continue

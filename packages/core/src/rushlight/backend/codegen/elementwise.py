@@ -79,7 +79,7 @@ def source_of(
         if mode == "x":
             for r in range(rank):
                 argument(f"const i64 x{k}_s{r}", "i64")
-            place = "x%d_at + %s" % (k, " + ".join(f"i{r} * x{k}_s{r}" for r in range(rank)))
+            place = f"x{k}_at + " + " + ".join(f"i{r} * x{k}_s{r}" for r in range(rank))
         else:
             place = f"x{k}_at" + (" + i" if mode == "c" else "")
         reads.append(loaded(f"x{k}[{place}]", dtype))
@@ -97,9 +97,7 @@ def source_of(
             lines.append("const i64 i2 = rest % n2; rest /= n2;")
             for r in range(3, rank):
                 last = r == rank - 1
-                lines.append(
-                    f"const i64 i{r} = rest{'' if last else f' % n{r}; rest /= n{r}'};"
-                )
+                lines.append(f"const i64 i{r} = rest{'' if last else f' % n{r}; rest /= n{r}'};")
         checks = [f"i{r} >= n{r}" for r in (range(rank) if rank <= _RANK else (0, 1, rank - 1))]
         lines.append(f"if ({' || '.join(checks)}) return;")
         index = "i0"
@@ -202,14 +200,14 @@ class Elementwise:
             size *= n
         flat = out is None and not self.guarded
         modes = ""
-        for x in operands:
-            if x is None:
+        for operand in operands:
+            if operand is None:
                 modes += "-"
-            elif x.buffer is None:
+            elif operand.buffer is None:
                 modes += "v"
-            elif x.dense and x.size == size:
+            elif operand.dense and operand.size == size:
                 modes += "c"
-            elif x.size == 1:
+            elif operand.size == 1:
                 modes += "s"
             else:
                 flat = False

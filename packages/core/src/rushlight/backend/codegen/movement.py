@@ -24,7 +24,9 @@ def converted_to(
     (x,), _ = of_operands(dtypes, passed)
     assert x is not None
     target: DType = fixed[0]
-    return ((cast(x, x.type if target.is_reduced and x.type.is_inexact else _wide(target)), target),)
+    return (
+        (cast(x, x.type if target.is_reduced and x.type.is_inexact else _wide(target)), target),
+    )
 
 
 def _wide(target: DType) -> DType:

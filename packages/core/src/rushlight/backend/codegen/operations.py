@@ -52,7 +52,8 @@ def recorded(
     xp = TracingModule(double)
     leaves, params = of_operands(dtypes, passed)
     operands = [
-        None if e is None else Traced(xp, e, t) for e, t in zip(leaves, dtypes, strict=True) if True
+        None if e is None or t is None else Traced(xp, e, t)
+        for e, t in zip(leaves, dtypes, strict=True)
     ]
     attributes: dict[str, Any] = dict(fixed)
     for name, e in zip(names, params, strict=True):
@@ -201,6 +202,10 @@ def _checked_division(name: str) -> Callable[[Any, DType], Kernel]:
     return make
 
 
+def _always(function: Callable[..., Any]) -> Callable[[bool, DType], Callable[..., Any]]:
+    return lambda double, dtype: function
+
+
 def _install() -> None:
     table = recorded_family(True)
     for name, entry in table.items():
@@ -219,7 +224,7 @@ def _install() -> None:
             pick = _from_family(name, kernel_class)
             elementwise.add(name, Recorded(name, pick), kernel_class)
     for name, (function, classes_) in _OWN.items():
-        elementwise.add(name, Recorded(name, lambda d, t, f=function: f), classes_)
+        elementwise.add(name, Recorded(name, _always(function)), classes_)
 
 
 _install()

@@ -369,7 +369,7 @@ _OWN = {
     p = p * z + 1.33314422036e-1f; p = p * z - 3.33332819422e-1f;
     f32 near_ = p * z * x + x;
     f32 far_ = 1.0f - 2.0f / (exp_f32(a + a) + 1.0f);
-    return a < 0.625f ? near_ : copysign_f32(far_, x);
+    return copysign_f32(a < 0.625f ? near_ : far_, x);
 }""",
 }  # fmt: skip
 

@@ -168,7 +168,10 @@ class Reduction:
     }}
     if (j == 0) {{ {self._end(place, partial, one)} }}"""
         lanes = self.fold.lanes
-        fast = "" if lanes == 1 else f"""    while (i + {lanes} <= end) {{
+        fast = (
+            ""
+            if lanes == 1
+            else f"""    while (i + {lanes} <= end) {{
         const i64 stop = i + {_MINIMUM} < end ? i + {_MINIMUM} : end;
         {self._declare("l", lanes)}
         for (; i + {lanes} <= stop; i += {lanes})
@@ -178,6 +181,7 @@ class Reduction:
         for (int j = 0; j < {lanes}; j++) {{ {_put(self.fold.merge, one, lane)} }}
     }}
 """
+        )
         return f"""    const i64 k = GID(0), p = GID(1);
     if (k >= kept || p >= parts) return;
     const i64 begin = x_at + k * step, first = p * chunk;
@@ -190,7 +194,6 @@ class Reduction:
     {self._end(place, partial, one)}"""
 
     def _column(self, partial: bool) -> str:
-        one = lambda k: f"a{k}"
         wide = LANES if self.device.flavour == "cpu" else 1
         total = lambda k: f"t{k}[j]"
         lane = lambda k: f"l{k}[j]"
@@ -306,13 +309,9 @@ class Reduction:
             return out
         made = [self.device.empty((parts * kept,), t) for t in self.fold.types]
         buffers = [m.buffer for m in made]
-        launches[kind + "+"](
-            size, local, *buffers, x.buffer, x.offset, step, kept, n, chunk, parts
-        )
+        launches[kind + "+"](size, local, *buffers, x.buffer, x.offset, step, kept, n, chunk, parts)
         steps = (parts, 1) if kind == "row" else (1, kept)
-        launches["merge"](
-            (kept,), None, out.buffer, *buffers, steps[0], kept, n, steps[1], parts
-        )
+        launches["merge"]((kept,), None, out.buffer, *buffers, steps[0], kept, n, steps[1], parts)
         return out
 
 
@@ -382,9 +381,7 @@ def _extreme(greatest: bool) -> Callable[[Any, DType], Fold]:
         type, s = computed(dtype), suffix(computed(dtype))
         if type is bool_:
             op, start = ("|", "0") if greatest else ("&", "1")
-            return Fold(
-                (bool_,), (start,), f"$a0 {op}= $x;", f"$a0 {op}= $o0;", "$a0", dtype
-            )
+            return Fold((bool_,), (start,), f"$a0 {op}= $x;", f"$a0 {op}= $o0;", "$a0", dtype)
         start = literal(lowest(type, greatest), type, device.dialect)
         name = "maximum" if greatest else "minimum"
         step = f"$a0 = {name}_{s}($a0, $x);"
@@ -407,9 +404,7 @@ def _truth(every: bool) -> Callable[[Any, DType], Fold]:
         s = suffix(computed(dtype))
         nonzero = {True: f"!eq_{s}($x, MAKE_{s}(0, 0))", False: "($x != 0)"}[dtype.is_complex]
         op, start = ("&", "1") if every else ("|", "0")
-        return Fold(
-            (bool_,), (start,), f"$a0 {op}= {nonzero};", f"$a0 {op}= $o0;", "$a0", bool_
-        )
+        return Fold((bool_,), (start,), f"$a0 {op}= {nonzero};", f"$a0 {op}= $o0;", "$a0", bool_)
 
     return fold
 

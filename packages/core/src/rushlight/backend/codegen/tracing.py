@@ -220,8 +220,8 @@ class TracingModule:
 
     def floating(self, x: Any) -> Traced:
         """`x` as an inexact number, as NumPy's float functions make it."""
-        x = self.traced(x)
-        return x if x.kind.is_inexact else x.astype(np.float64)
+        made = self.traced(x)
+        return made if made.kind.is_inexact else made.astype(np.float64)
 
     # -- selection and creation ------------------------------------------------------------
 
@@ -293,7 +293,8 @@ class TracingModule:
         return self._put(self.result("neg", x.kind, x.e), out)
 
     def square(self, x: Any, out: Traced | None = None) -> Traced:
-        return self.multiply(x, x, out=out)
+        made: Traced = self.multiply(x, x, out=out)
+        return made
 
     def conjugate(self, x: Traced) -> Traced:
         return self.result("conj", x.kind, x.e) if x.kind.is_complex else x
@@ -324,15 +325,18 @@ class TracingModule:
     def broadcast_shapes(self, *shapes: Any) -> tuple[int, ...]:
         return ()
 
+    def __getattr__(self, name: str) -> Any:
+        raise Untraceable(f"{name} is not recorded")
+
 
 def _install_functions() -> None:
     def unary(name: str, keeps_whole: bool) -> Callable[..., Traced]:
         def function(self: TracingModule, x: Any, out: Traced | None = None) -> Traced:
-            x = self.traced(x)
-            if keeps_whole and not x.kind.is_inexact:
-                return x.copy()
-            x = self.floating(x)
-            return self._put(self.result(name, x.kind, x.e), out)
+            made = self.traced(x)
+            if keeps_whole and not made.kind.is_inexact:
+                return made.copy()
+            made = self.floating(made)
+            return self._put(self.result(name, made.kind, made.e), out)
 
         return function
 
