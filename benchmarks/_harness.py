@@ -3,7 +3,8 @@
 Two libraries in one process disturb each other (their thread pools spin), so each gets a process of
 its own, and only one of them computes at a time.  A round measures a row once in each process, in
 alternating order; a figure is the median over the rounds of the ratio within a round.  Results are
-compared before anything is timed: a wrong one gets no figure.
+compared before anything is timed: a wrong one gets no figure.  Rounds in which other programs took
+the cores away are left out where enough others remain, and the row is marked where they do not.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from rows import Row, difference
 HERE = Path(__file__).parent
 PAUSE = 0.03  # seconds between two measurements: the other process's pool falls asleep in it
 SPREAD = 0.25  # (third quartile - first quartile) / median from which a ratio is called unsteady
+
+
+DISTURBED = 0.1  # part of a sample spent waiting for a core from which its round is not counted
 
 
 @dataclass(frozen=True)
@@ -132,8 +136,8 @@ def contest(
 ) -> Iterator[tuple[Row, dict[str, Any]]]:
     """Measures row after row; yields each with its figures by contender's name.
 
-    The first worker is the reference.  A figure is a dictionary with `seconds`, `ratio`, `spread`
-    and `rounds`, or with `error`.
+    The first worker is the reference.  A figure is a dictionary with `seconds`, `ratio`, `spread`,
+    `rounds` and `calm`, or with `error`.
     """
     for row in rows:
         figures: dict[str, Any] = {}
@@ -174,26 +178,38 @@ def _prepare(
 def _measure(
     row: Row, ready: dict[Worker, int], effort: Effort, figures: dict[str, Any], reference: str
 ) -> None:
-    times: dict[str, list[float]] = {w.contender.name: [] for w in ready}
+    rounds: list[dict[str, dict[str, Any]]] = []
     start = time.perf_counter()
-    done = 0
-    while ready and done < effort.rounds:
-        if done >= effort.fewest and time.perf_counter() - start > effort.row:
+    calm = 0
+    while ready and calm < effort.rounds:
+        if len(rounds) >= effort.fewest and time.perf_counter() - start > effort.row:
             break
         order = list(ready.items())
-        for worker, calls in order if done % 2 else order[::-1]:
+        answers: dict[str, dict[str, Any]] = {}
+        for worker, calls in order if len(rounds) % 2 else order[::-1]:
             name = worker.contender.name
             time.sleep(PAUSE)
             try:
-                answer = worker.ask(effort.limit, do="measure", calls=calls)
-                times[name].append(answer["seconds"])
+                answers[name] = worker.ask(effort.limit, do="measure", calls=calls)
             except Failed as failure:
                 figures[name] = {"error": str(failure)}
                 del ready[worker]
-        done += 1
-    base = [] if reference in figures else times.get(reference, [])
+        rounds.append(answers)
+        calm += _calm(answers)
+    rounds = [r for r in rounds if len(r) >= len(ready)]
+    quiet = [r for r in rounds if _calm(r)]
+    kept = quiet if len(quiet) >= effort.fewest else rounds
     for worker in ready:
-        figures[worker.contender.name] = _figure(times[worker.contender.name], base)
+        name = worker.contender.name
+        times = [r[name]["seconds"] for r in kept]
+        base = [] if reference in figures and "error" in figures[reference] else kept
+        figures[name] = _figure(times, [r[reference]["seconds"] for r in base if reference in r])
+        figures[name]["calm"] = kept is quiet
+
+
+def _calm(answers: dict[str, dict[str, Any]]) -> bool:
+    """Whether no other program took the cores away in this round."""
+    return all(answer.get("waited", 0.0) < DISTURBED for answer in answers.values())
 
 
 def _figure(times: list[float], base: list[float]) -> dict[str, Any]:

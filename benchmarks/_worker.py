@@ -6,6 +6,7 @@ Requests and answers are lines of JSON.  `_worker.py LIBRARY DEVICE`.
 from __future__ import annotations
 
 import gc
+import glob
 import importlib
 import json
 import math
@@ -41,9 +42,12 @@ class Contestant:
         return {"summary": found, "calls": max(1, math.ceil(sample / max(once, 1e-7)))}
 
     def measure(self, calls: int) -> dict[str, Any]:
-        """Seconds per call."""
+        """Seconds per call, and the part of the time that its threads waited for a core."""
         assert self.call is not None, "prepare comes first"
-        return {"seconds": seconds_of(self.call, calls, self.adapter.finish)}
+        before = waiting_seconds()
+        seconds = seconds_of(self.call, calls, self.adapter.finish)
+        waited = waiting_seconds() - before
+        return {"seconds": seconds, "waited": max(waited, 0.0) / (seconds * calls)}
 
     def drop(self) -> dict[str, Any]:
         """Forgets the row at hand and its memory."""
@@ -110,6 +114,18 @@ def largest_memory() -> int:
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+def waiting_seconds() -> float:
+    """How long this process's threads have waited for a core so far; 0 where nobody counts it."""
+    total = 0
+    for path in glob.glob("/proc/self/task/*/schedstat"):
+        try:
+            with open(path, encoding="ascii") as counts:
+                total += int(counts.read().split()[1])
+        except OSError:  # the thread has just ended
+            continue
+    return total * 1e-9
 
 
 def serve(contestant: Any, requests: TextIO, answers: TextIO) -> None:

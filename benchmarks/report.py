@@ -51,9 +51,11 @@ def section(group: str, rows: dict[str, Figures], reference: str, others: list[s
     if any(means.values()):
         mean = [f"{statistics.geometric_mean(r):.2f}" if r else "" for r in means.values()]
         lines.append(_line(["**geometric mean**", "", *mean]))
-    unsteady = any("~" in line for line in lines)
-    if unsteady:
+    cells = [cell for figures in rows.values() for cell in _cells(figures, others)]
+    if any("~" in cell for cell in cells):
         lines += ["", f"~ the middle half of the rounds spreads over more than {SPREAD:.0%}"]
+    if any("!" in cell for cell in cells):
+        lines += ["", "! other programs took the cores away in most rounds: measure again"]
     return "\n".join(lines)
 
 
@@ -86,6 +88,7 @@ def _cell(figure: dict[str, Any] | None) -> str:
     if "ratio" not in figure:
         return amount(figure)
     mark = "~" if figure.get("spread", 0.0) > SPREAD else ""
+    mark += "" if figure.get("calm", True) else "!"
     return f"{figure['ratio']:.2f}{mark} ({amount(figure)})"
 
 

@@ -1,7 +1,7 @@
 """A contender's process without any library: `fake_worker.py LIBRARY DEVICE`.
 
 The library's name says how it behaves: `slow` sleeps ten times as long as `fast`, `wrong` computes
-something else, `raising` fails, `dying` ends the process.
+something else, `raising` fails, `dying` ends the process, `crowded` waits for a core.
 """
 
 import json
@@ -26,4 +26,5 @@ for line in sys.stdin:
         start = time.perf_counter()
         time.sleep(pause * request["calls"])
         answer = {"seconds": (time.perf_counter() - start) / request["calls"]}
+        answer["waited"] = 0.5 if library == "crowded" else 0.0
     print(json.dumps(answer), flush=True)

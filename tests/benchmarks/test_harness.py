@@ -61,6 +61,16 @@ def test_failures_are_told_and_leave_the_others_alone():
     assert figures["fast"]["rounds"] == 4
 
 
+def test_rounds_without_the_cores_are_told():
+    assert contest("fast", "slow")["slow"]["calm"]
+    figures = contest("fast", "crowded")
+    assert not figures["crowded"]["calm"]
+    rows = {"row": figures}
+    assert "! other programs took the cores" in module("report").markdown(
+        {"group": rows}, "fast", ["crowded"]
+    )
+
+
 def test_without_the_reference_there_are_times_but_no_ratios():
     figures = contest("raising", "fast")
     assert "seconds" in figures["fast"]
