@@ -47,6 +47,9 @@ GOOD = """
         def stream(self, priority=0):
             return None
 
+        def stream_done(self, stream):
+            return True
+
         def use_stream(self, stream):
             return None
 

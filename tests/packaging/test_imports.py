@@ -16,13 +16,13 @@ BACKENDS = {path.name: path for path in sorted(PACKAGES.glob("backend-*/src/rush
 LAYERS = {
     0: "_dtypes _errors _schema _config _modes _device _size _layout _philox _hooks _trees _limits",
     1: "backend",
-    2: "_storage _node _tensor",
+    2: "_storage _node _tensor _streams",
     3: "_operator _promotion _registered _rules _saving _dispatch _entries _views _writes _failures"
     " _detour _generator",
     4: "_autograd _interpreters _autocast",
     5: "_ops",
     6: "linalg fft special ops signal masked autograd func random serialization _checkpoint utils",
-    7: "compile export profiler _preflight",
+    7: "compile export profiler accelerator _device_module _preflight",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}
 TOP = 8  # `rushlight` itself, which gathers all of them

@@ -102,6 +102,8 @@ from ._limits import iinfo as iinfo
 from ._promotion import result_type as result_type
 from ._preflight import preflight as preflight
 from ._size import Size as Size
+from ._streams import Event as Event
+from ._streams import Stream as Stream
 from ._tensor.printing import get_printoptions as get_printoptions
 from ._tensor.printing import set_printoptions as set_printoptions
 from ._tensor.tensor import Tensor as Tensor
@@ -120,14 +122,24 @@ from math import pi as pi
 newaxis = None
 
 if TYPE_CHECKING:
+    from rushlight import accelerator as accelerator
     from rushlight import nn as nn
     from rushlight import optim as optim
 else:
-    _LAZY = ("nn", "optim", "testing", "func", "random", "signal", "masked")
+    _LAZY = (
+        "nn", "optim", "testing", "func", "random", "signal", "masked", "accelerator", "profiler",
+    )  # fmt: skip
 
     def __getattr__(name: str) -> Any:
         if name in _LAZY:
             import importlib
 
             return importlib.import_module(f"{__name__}.{name}")
+        if not name.startswith("_"):
+            from . import _device_module
+
+            if name == "get_device_module":
+                return _device_module.get_device_module
+            if _device_module.is_device_type(name):
+                return _device_module.device_module(name)
         raise AttributeError(f"module 'rushlight' has no attribute {name!r}")

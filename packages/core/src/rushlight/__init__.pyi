@@ -75,6 +75,8 @@ from ._limits import iinfo as iinfo
 from ._promotion import result_type as result_type
 from ._preflight import preflight as preflight
 from ._size import Size as Size
+from ._streams import Event as Event
+from ._streams import Stream as Stream
 from ._tensor.printing import get_printoptions as get_printoptions
 from ._tensor.printing import set_printoptions as set_printoptions
 from ._tensor.tensor import Tensor as Tensor

@@ -216,8 +216,9 @@ def optional_duties(runtime: Any) -> list[str]:
         >>> optional_duties(ArrayDevice())
         []
     """
-    return [
-        duty
-        for duty, names in OPTIONAL.items()
-        if all(callable(getattr(runtime, name, None)) for name in names)
-    ]
+    return [duty for duty in OPTIONAL if has_duty(runtime, duty)]
+
+
+def has_duty(runtime: Any, duty: str) -> bool:
+    """Whether a runtime takes on an optional duty, which needs all of its names."""
+    return all(callable(getattr(runtime, name, None)) for name in OPTIONAL[duty])

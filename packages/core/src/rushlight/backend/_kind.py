@@ -15,6 +15,7 @@ from .. import _dtypes
 from .._device import device
 from .._dtypes import DType
 from .._errors import error
+from ._current import chosen, current_index, moved
 from ._protocol import Backend, DeviceRuntime, Kernel
 from ._registry import backend_for, normalized
 
@@ -173,7 +174,10 @@ def kind_of(where: device, dtype: DType) -> Kind:
     else:
         label = normalized(where)
         if label != where:
-            return _kinds.setdefault((where, dtype), kind_of(label, dtype))
+            made = kind_of(label, dtype)
+            if where.type not in moved:  # else it means one device now and another later
+                _kinds[where, dtype] = made
+            return made
         backend = backend_for(where.type)
         if dtype not in backend.manifest.dtypes:
             raise error(
@@ -186,6 +190,28 @@ def kind_of(where: device, dtype: DType) -> Kind:
             )
         made = Kind(label, dtype, backend)
     return _kinds.setdefault((where, dtype), made)
+
+
+def set_current_index(kind: str, index: int) -> int:
+    """Chooses the device that labels without index mean in this thread; returns the one before.
+
+    Raises:
+        RuntimeError: There is no such device.
+    """
+    before = current_index(kind)
+    normalized(device(kind, index))
+    if index != before:
+        if index and kind not in moved:
+            moved.add(kind)
+            for place, dtype in list(_kinds):
+                if (
+                    place.type == kind
+                    and place.index is None
+                    and backend_for(kind).manifest.indexed
+                ):
+                    _kinds.pop((place, dtype), None)
+        chosen.indices[kind] = index
+    return before
 
 
 def refill() -> None:

@@ -125,6 +125,7 @@ class Backend:
         accepts_out: Names of kernels that take `out=`, a native array to write into.
         count: How many devices of the type there are.
         threads: Functions that get and set the number of host threads, for a backend with any.
+        namespace: What `rushlight.NAME` offers beside the names that all device types have.
 
     Example:
         >>> from rushlight.backend import Backend
@@ -143,6 +144,7 @@ class Backend:
         accepts_out: frozenset[str] = frozenset(),
         count: Callable[[], int] = lambda: 1,
         threads: tuple[Callable[[], int], Callable[[int], None]] | None = None,
+        namespace: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.api = api
@@ -150,6 +152,7 @@ class Backend:
         self.accepts_out = set(accepts_out)
         self.count = count
         self.threads = threads
+        self.namespace = dict(namespace or {})
         self._make_device = device
         self._runtimes: dict[int, DeviceRuntime] = {}
         self._kernels: dict[str, list[tuple[KernelEntry, frozenset[DType] | None]]] = {}
@@ -199,6 +202,10 @@ class Backend:
         if found is None:
             found = self._runtimes[index] = self._make_device(index)
         return found
+
+    def opened(self, index: int) -> DeviceRuntime | None:
+        """The runtime of one device if it was asked for before."""
+        return self._runtimes.get(index)
 
     def index_of(self, runtime: DeviceRuntime | None) -> int | None:
         """The index of a runtime, None if it is another backend's."""

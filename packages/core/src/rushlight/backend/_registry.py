@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._device import device
 from .._errors import error
+from ._current import current_index
 from ._protocol import API_VERSION, Backend, Failure
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ def normalized(label: device | str | int) -> device:
                 fix=f"use '{made.type}'",
             )  # fmt: skip
         return device(made.type)
-    index = made.index or 0
+    index = current_index(made.type) if made.index is None else made.index
     if not 0 <= index < backend.count():
         raise error(
             RuntimeError,

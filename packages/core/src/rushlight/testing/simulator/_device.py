@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import RLock
 from typing import Any
 
@@ -19,6 +21,7 @@ from ._array import SimArray
 from ._hardware import HostArray, Launch, execute, host_view
 from ._memory import Buffer, Memory
 from ._options import Faults, Options
+from ._queues import Clock, SimEvent, SimStream, Wait, check_ordered, joined, note_accesses
 
 _PACKAGE = __name__.partition(".")[0]
 #: Where the addresses of device 0 begin, and how far apart those of two devices are: none is an
@@ -29,9 +32,9 @@ _BASE = 1 << 60
 class SimDevice:
     """One simulated device.
 
-    Launches wait in a queue, in order, and run when somebody reads, when the queue is full, or
-    when memory gets scarce.  A launch that fails is reported at the next such point; its results
-    can't be read, and the device goes on.
+    Launches wait in queues, one for each stream, and run when somebody reads, when the queue is
+    full, or when memory gets scarce.  A launch that fails is reported at the next such
+    point; its results can't be read, and the device goes on.
 
     Args:
         name: Device type.
@@ -50,7 +53,11 @@ class SimDevice:
         self.faults = Faults()
         self.lost: str | None = None
         self.launches = 0
-        self._queue: list[Launch] = []
+        self.uploads = self.peer_copies = 0
+        self._streams = [SimStream(default=True)]
+        self._host: Clock = {}
+        self._current = threading.local()
+        self._listeners: list[Callable[[str, float, float], None]] = []
         self._failed: Exception | None = None
         self._lock = RLock()
 
@@ -152,10 +159,39 @@ class SimDevice:
         """See `DeviceRuntime.to_host`."""
         self._check_own(native)
         with self._lock:
-            self._check_present()
-            self.synchronize()
-            self._check_readable(native)
-            return host_view(self.memory, native).copy()
+            return self._settled(native).copy()
+
+    def _settled(self, native: SimArray) -> HostArray:
+        """The memory of an array, after all that the current stream does to it."""
+        self._check_own(native)
+        stream = self.current_stream()
+        if self.options.strict:
+            joined(stream.clock, self._host)
+            check_ordered(native, False, stream, "copy to the host")
+        self._finish(self._record(stream))
+        self._check_readable(native)
+        return host_view(self.memory, native)
+
+    def from_host_async(self, array: HostArray) -> SimArray:
+        """See `OptionalDuties.from_host_async`."""
+        dtype = from_numpy_dtype(array.dtype)
+        made = self.view(
+            self.allocate(array.nbytes), 0, array.shape, contiguous_strides(array.shape), dtype
+        )
+        self.uploads += 1
+        self._enqueue(Launch("upload", None, (), {"array": array}, (made,), _line()))
+        return made
+
+    def copy_from_peer(self, native: SimArray, peer: SimDevice) -> SimArray:
+        """See `OptionalDuties.copy_from_peer`."""
+        with peer._lock:
+            values = np.ascontiguousarray(peer._settled(native))
+        self.peer_copies += 1
+        return self.from_host(values)
+
+    def pinned(self, nbytes: int) -> HostArray:
+        """See `OptionalDuties.pinned`; all host memory is alike to a simulation."""
+        return np.empty(nbytes, np.uint8)
 
     def copy(self, target: SimArray, source: SimArray) -> None:
         """See `DeviceRuntime.copy`."""
@@ -189,17 +225,25 @@ class SimDevice:
             for array in (*launch.operands, *launch.outputs):
                 if array is not None:
                     self._check_own(array)
-            self._queue.append(launch)
-            if len(self._queue) >= self.options.queue:
-                self._drain()
+            stream = self.current_stream()
+            if self.options.strict:
+                note_accesses(launch, stream, self._host)
+            stream.waiting.append(launch)
+            if len(stream.waiting) >= self.options.queue:
+                self._advance(stream)
 
     def _computed(self, launch: Launch) -> Any:
         """Results of a kernel that finds their shapes itself."""
         with self._lock:
-            self.synchronize()
+            stream = self.current_stream()
             for x in launch.operands:
                 if x is not None:
                     self._check_own(x)
+            if self.options.strict:
+                note_accesses(launch, stream, self._host)
+            self._finish(self._record(stream))
+            for x in launch.operands:
+                if x is not None:
                     self._check_readable(x)
             self._before(launch)
             views = [None if x is None else host_view(self.memory, x) for x in launch.operands]
@@ -213,29 +257,170 @@ class SimDevice:
         with self._lock:
             self._check_present()
             self._drain()
-            self._check_present()
-            failed, self._failed = self._failed, None
-            if failed is not None:
-                raise failed
+            for stream in self._streams:
+                joined(self._host, stream.clock)
+            self._tell()
+
+    def _tell(self) -> None:
+        """Raises the first failure since the last synchronisation."""
+        self._check_present()
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise failed
 
     def _drain(self) -> None:
-        """Runs what waits; keeps the first failure for the next synchronisation.
+        """Runs all that waits, the latest streams first: nobody may rely on another order."""
+        for stream in sorted(self._streams, key=lambda s: (s.priority, -s.number)):
+            self._advance(stream)
 
-        It does not raise, because the call that filled the queue has nothing to do with it.
+    def _advance(self, stream: SimStream, until: SimEvent | None = None, steps: int = -1) -> None:
+        """Runs what waits in a queue, up to a mark or for some steps.
+
+        It keeps the first failure for the next synchronisation and does not raise: the call that
+        filled the queue has nothing to do with it.
         """
-        waiting, self._queue = self._queue, []
-        for launch in waiting:
-            try:
-                self._run(launch)
-            except Exception as raised:
-                told = raised if isinstance(raised, Explained) else _explained(launch, raised)
-                if told is not raised or not hasattr(told, "__notes__"):
-                    told.add_note(f"launched on {self.label} at {launch.line}")
-                self._failed = self._failed or told
-                for output in launch.outputs:
-                    # A write that did not happen leaves its target as it was.
-                    if output is not None and not output.buffer.written:
-                        output.buffer.error = told
+        while stream.waiting and steps and not (until is not None and until.done):
+            item = stream.waiting.popleft()
+            steps -= 1
+            if isinstance(item, SimEvent):
+                item.pass_by()
+            elif isinstance(item, Wait):
+                self._advance(item.event.stream, item.event)
+            else:
+                self._try(item)
+
+    def _try(self, launch: Launch) -> None:
+        try:
+            self._run(launch)
+        except Exception as raised:
+            told = raised if isinstance(raised, Explained) else _explained(launch, raised)
+            if told is not raised or not hasattr(told, "__notes__"):
+                told.add_note(f"launched on {self.label} at {launch.line}")
+            self._failed = self._failed or told
+            for output in launch.outputs:
+                # A write that did not happen leaves its target as it was.
+                if output is not None and not output.buffer.written:
+                    output.buffer.error = told
+
+    # -- streams and events --------------------------------------------------------------
+
+    def current_stream(self) -> SimStream:
+        """The stream that this thread's launches go into."""
+        found: SimStream = getattr(self._current, "stream", self._streams[0])
+        return found
+
+    def stream(self, priority: int = 0) -> SimStream:
+        """See `OptionalDuties.stream`."""
+        made = SimStream(priority)
+        with self._lock:
+            self._streams.append(made)
+        return made
+
+    @contextmanager
+    def use_stream(self, stream: SimStream | None) -> Iterator[None]:
+        """See `OptionalDuties.use_stream`."""
+        before = self.current_stream()
+        self._current.stream = stream or self._streams[0]
+        try:
+            yield
+        finally:
+            self._current.stream = before
+
+    def stream_done(self, stream: SimStream | None) -> bool:
+        """See `OptionalDuties.stream_done`; to be asked is what lets time pass."""
+        with self._lock:
+            queue = stream or self._streams[0]
+            self._advance(queue, steps=1)
+            return not queue.waiting
+
+    def _record(self, stream: SimStream) -> SimEvent:
+        event = SimEvent(stream, dict(stream.clock))
+        if stream.waiting:
+            stream.waiting.append(event)
+        else:
+            event.pass_by()
+        return event
+
+    def _finish(self, event: SimEvent) -> None:
+        """Waits for a mark on the host, which then knows of all before it."""
+        self._check_present()
+        self._advance(event.stream, event)
+        joined(self._host, event.clock)
+        self._tell()
+
+    def record_event(self, stream: SimStream | None = None) -> SimEvent:
+        """See `OptionalDuties.record_event`."""
+        with self._lock:
+            return self._record(stream or self._streams[0])
+
+    def wait_event(self, event: SimEvent, stream: SimStream | None = None) -> None:
+        """See `OptionalDuties.wait_event`."""
+        with self._lock:
+            queue = stream or self._streams[0]
+            joined(queue.clock, event.clock)
+            queue.waiting.append(Wait(event))
+
+    def event_done(self, event: SimEvent) -> bool:
+        """See `OptionalDuties.event_done`; to be asked is what lets time pass."""
+        with self._lock:
+            self._advance(event.stream, event, steps=1)
+            return event.done
+
+    def synchronize_event(self, event: SimEvent) -> None:
+        """See `OptionalDuties.synchronize_event`."""
+        with self._lock:
+            self._finish(event)
+
+    def elapsed(self, start: SimEvent, end: SimEvent) -> float:
+        """See `OptionalDuties.elapsed`."""
+        self.synchronize_event(start)
+        self.synchronize_event(end)
+        return (end.at - start.at) * 1000
+
+    # -- what it tells -------------------------------------------------------------------
+
+    def describe(self) -> dict[str, str | int | float]:
+        """See `OptionalDuties.describe`."""
+        return {"name": "simulated device", "memory": self.memory.capacity}
+
+    def memory_stats(self) -> dict[str, int]:
+        """See `OptionalDuties.memory_stats`."""
+        with self._lock:
+            memory = self.memory
+            memory.collect(poison=self.options.strict)
+            return {
+                "allocated": memory.in_use,
+                "peak": memory.peak,
+                "reserved": memory.capacity,
+                "allocations": memory.allocations,
+            }
+
+    def reset_peak(self) -> None:
+        """See `OptionalDuties.reset_peak`."""
+        self.memory_stats()
+        self.memory.peak = self.memory.in_use
+
+    def memory_info(self) -> tuple[int, int]:
+        """See `OptionalDuties.memory_info`."""
+        return self.memory.capacity - self.memory_stats()["allocated"], self.memory.capacity
+
+    def empty_cache(self) -> None:
+        """See `OptionalDuties.empty_cache`; what is free is free for all already."""
+        self.memory_stats()
+
+    @contextmanager
+    def profile(self, listener: Callable[[str, float, float], None]) -> Iterator[None]:
+        """See `OptionalDuties.profile`."""
+        self._drain()  # what was launched before is not the block's
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._drain()
+                self._listeners.remove(listener)
+
+    # -- running -------------------------------------------------------------------------
 
     def _before(self, launch: Launch) -> None:
         """Latency and injected faults."""
@@ -263,7 +448,10 @@ class SimDevice:
         for output in launch.outputs:
             if output is not None:
                 self._check_held(output)
+        begun = time.perf_counter()
         execute(self.memory, launch)
+        for listener in self._listeners:
+            listener(launch.name, begun * 1e6, (time.perf_counter() - begun) * 1e6)
         for output in launch.outputs:
             if output is not None:
                 output.buffer.written = True
@@ -326,7 +514,8 @@ class SimDevice:
     def reset(self) -> None:
         """Brings a device back, empty: every tensor that lay there can't be used any more."""
         with self._lock:
-            self._queue.clear()
+            for stream in self._streams:
+                stream.waiting.clear()
             self._failed = self.lost = None
             for held in gc.get_objects():
                 if isinstance(held, SimArray) and held.device is self:

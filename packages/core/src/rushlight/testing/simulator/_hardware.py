@@ -21,7 +21,7 @@ class Launch:
     """One kernel with all it needs, waiting in the queue.
 
     Attributes:
-        name: The operator, or "copy".
+        name: The operator, "copy", or "upload" (of host memory, as it is by then).
         kernel: The instructions.
         operands: Arrays that are read, None for absent ones.
         attributes: What the kernel takes by keyword.
@@ -64,6 +64,11 @@ def host_view(memory: Memory, array: SimArray) -> HostArray:
 def execute(memory: Memory, launch: Launch) -> None:
     """Computes the results of a launch and writes them where they belong."""
     operands = [None if x is None else host_view(memory, x) for x in launch.operands]
+    if launch.name == "upload":
+        (target,) = launch.outputs
+        assert target is not None
+        host_view(memory, target)[...] = launch.attributes["array"]
+        return
     if launch.name == "copy":
         (target,) = launch.outputs
         assert target is not None

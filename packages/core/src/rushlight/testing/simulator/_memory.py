@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections import deque
 from itertools import count
+from typing import Any
 
 import numpy as np
 
@@ -28,9 +29,10 @@ class Buffer:
         written: Whether anything was ever written into it.
         freed: Whether the memory was taken back while somebody still held the buffer.
         error: What the launch that should have filled it failed with.
+        accesses: What launches did with it, as far as others may have to wait (strict mode).
     """
 
-    __slots__ = ("address", "error", "freed", "id", "memory", "nbytes", "written")
+    __slots__ = ("accesses", "address", "error", "freed", "id", "memory", "nbytes", "written")
 
     def __init__(self, memory: Memory, address: int, nbytes: int) -> None:
         self.id = next(_ids)
@@ -39,6 +41,7 @@ class Buffer:
         self.nbytes = nbytes
         self.written = self.freed = False
         self.error: Exception | None = None
+        self.accesses: list[Any] = []
 
     def __del__(self) -> None:
         # It may run at any point of any thread, so nothing is touched here but a deque.
@@ -63,7 +66,7 @@ class Memory:
         self.cells = np.zeros(capacity, np.uint8)
         self.free: list[tuple[int, int]] = [(0, capacity)] if capacity else []
         self.returned: deque[tuple[int, int]] = deque()
-        self.in_use = 0
+        self.in_use = self.peak = self.allocations = 0
 
     def allocate(self, nbytes: int, *, poison: bool) -> Buffer | None:
         """A buffer, None if no gap is large enough."""
@@ -76,6 +79,8 @@ class Memory:
                 else:
                     self.free[place] = (start + size, length - size)
                 self.in_use += size
+                self.peak = max(self.peak, self.in_use)
+                self.allocations += 1
                 if poison:
                     self.cells[start : start + size] = POISON
                 return Buffer(self, start, nbytes)

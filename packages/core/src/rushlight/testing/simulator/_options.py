@@ -23,7 +23,8 @@ class Options:
         queue: Launches that can wait; with so many the device runs them.
         latency: Seconds each launch takes longer.
         strict: Fresh and freed memory is filled with NaN patterns, and reading memory that
-            nothing wrote, or that was freed, is an error.
+            nothing wrote, or that was freed, is an error; so is using memory on one stream while
+            another may use it.
         composites: The device has kernels of composites too, not only of primitives.
         without: Names of dtypes the device does not have, such as ("float64", "complex128").
         count: Number of devices.
