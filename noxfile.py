@@ -26,10 +26,13 @@ def group(name: str) -> list[str]:
     return nox.project.dependency_groups(PYPROJECT, name)
 
 
-def install_editable(session: nox.Session, *more: str) -> None:
-    """Installs the whole of Rushlight from the working tree, and `more` from the index."""
+def install_editable(session: nox.Session, *more: str, native: str = "") -> None:
+    """Installs the whole of Rushlight from the working tree, and `more` from the index.
+
+    `native` limits the variants of the native kernels that are built; all by default.
+    """
     editable = [word for path in [*PACKAGES, "."] for word in ("--editable", path)]
-    session.install(*editable, *more)
+    session.install(*editable, *more, env={"RUSHLIGHT_CPU_BUILD": native} if native else None)
 
 
 @nox.session
@@ -47,6 +50,9 @@ def tests(session: nox.Session) -> None:
         run_doctests(session)
     workers = [] if "-n" in session.posargs else ["-n", "2"]
     session.run("pytest", *workers, *session.posargs, env=TEST_ENVIRONMENT)
+    if not session.posargs:  # the same results without the native kernels
+        values = ("tests/ops/test_generic_values.py", "-k", "test_value", "--device", "cpu_numpy")
+        session.run("pytest", "-q", "-n", "2", *values, env=TEST_ENVIRONMENT)
 
 
 def run_doctests(session: nox.Session) -> None:
@@ -94,7 +100,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the annotations of all packages with mypy --strict."""
-    install_editable(session, *group("types"))
+    install_editable(session, *group("types"), native="none")
     # Paths, not `-p rushlight`, which would check only the core's part of the package.
     session.run("mypy", "--strict", *(session.posargs or SOURCES))
 

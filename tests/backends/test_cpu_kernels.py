@@ -1,4 +1,4 @@
-"""The NumPy kernels of the CPU backend against definitions written as plain loops in float64."""
+"""The kernels of the CPU backend, in both tiers, against definitions written as plain loops."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import rushlight
+from rushlight_cpu import _native
+from rushlight_cpu.device import make_backend
 from rushlight_cpu.kernels import (
     _erf,
     _parallel,
@@ -24,12 +27,21 @@ from rushlight_cpu.kernels import (
     pooling,
 )
 
-# Where a kernel is for some dtypes only, those of floats are tested here.
-KERNELS = {
-    name: entry["floating"] if isinstance(entry, dict) else entry
-    for name, entry in cpu_kernels().items()
-}
+# Kernels of the tier under test, by operator; those of floats where they differ by dtype.
+KERNELS: dict[str, Any] = {}
 few = settings(max_examples=40)
+
+
+@pytest.fixture(autouse=True, scope="module", params=["numpy", "native"])
+def _tier(request: pytest.FixtureRequest) -> None:
+    """Every test of this file runs on the NumPy kernels, then on the native ones."""
+    tier = _native.Tier(None) if request.param == "numpy" else _native.choose("")
+    if request.param == "native" and tier.library is None:
+        pytest.skip(tier.reason)
+    backend = make_backend("cpu", tier)
+    KERNELS.clear()
+    for name in cpu_kernels():
+        KERNELS[name] = backend.find_kernel(name, rushlight.float64)
 
 
 @pytest.fixture(autouse=True)

@@ -44,6 +44,9 @@ def problems(wheels: dict[str, list[str]]) -> list[str]:
     code = [name for name in wheels.get("rushlight", []) if ".dist-info/" not in name]
     if code:
         found.append(f"rushlight is to hold metadata only, but has {code}")
+    sources = [name for name in wheels.get("rushlight_cpu", []) if name.endswith((".c", ".h"))]
+    if sources:
+        found.append(f"rushlight_cpu is to hold built kernels only, but has {sources}")
     owners = Counter(name for names in wheels.values() for name in names)
     found += [f"{name} is in {count} wheels" for name, count in owners.items() if count > 1]
     return found

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 
 import numpy as np
 
+from rushlight import _dtypes
 from rushlight.backend import ArrayDevice, Backend, Manifest
 from rushlight.backend.arrays import ACCEPTS_OUT, array_kernels
 
+from . import _native
 from .kernels import ACCEPTS_OUT as OWN_ACCEPTS_OUT
 from .kernels import cpu_kernels
-from .kernels._parallel import set_thread_count, thread_count
+from .kernels._parallel import set_thread_count, share_threads, thread_count
+from .native import native_kernels
 
 
 class CpuDevice(ArrayDevice):
     """The host."""
 
-    def __init__(self) -> None:
+    def __init__(self, tier: _native.Tier) -> None:
         super().__init__(np)
+        self.tier = tier
 
     def describe(self) -> dict[str, str | int | float]:
         """Facts for `python -m rushlight`."""
@@ -27,20 +32,52 @@ class CpuDevice(ArrayDevice):
             "name": platform.processor() or platform.machine(),
             "cores": os.cpu_count() or 1,
             "threads": thread_count(),
-            "kernels": f"NumPy {np.__version__}",
+            "kernels": f"{self.tier}, NumPy {np.__version__}",
         }
 
+    def memory_stats(self) -> Mapping[str, int]:
+        """Bytes of the pool that native kernels take results from; zeros without them."""
+        if self.tier.library is None:
+            return dict.fromkeys(("allocated", "peak", "reserved"), 0)
+        stats: dict[str, int] = self.tier.library.memory_stats()
+        return stats
 
-def make_backend() -> Backend:
-    """The backend with the array family's kernels and the CPU's own in front of them."""
+    def empty_cache(self) -> None:
+        """Frees the memory that is kept for later results."""
+        if self.tier.library is not None:
+            self.tier.library.empty_cache()
+
+
+def make_backend(name: str = "cpu", tier: _native.Tier | None = None) -> Backend:
+    """The backend: the array family's kernels, before them the CPU's own, and the native ones.
+
+    Args:
+        name: The device type; tests make a second one.
+        tier: Which kernels; by default what the environment asks for.
+    """
+    chosen = _native.choose() if tier is None else tier
     backend = Backend(
-        "cpu",
-        device=lambda index: CpuDevice(),
-        manifest=Manifest(host_memory=True, indexed=False, notes="NumPy kernels"),
+        name,
+        device=lambda index: CpuDevice(chosen),
+        manifest=Manifest(host_memory=True, indexed=False, notes=str(chosen)),
         kernels=array_kernels(np),
         accepts_out=ACCEPTS_OUT,
         threads=(thread_count, set_thread_count),
     )
-    for name, kernel in cpu_kernels().items():
-        backend.kernel(name, accepts_out=name in OWN_ACCEPTS_OUT)(kernel)
+    for operator, kernel in cpu_kernels().items():
+        backend.kernel(operator, accepts_out=operator in OWN_ACCEPTS_OUT)(kernel)
+    if chosen.library is not None:
+        share_threads(chosen.library.set_threads)
+        _add_native(backend, chosen.library)
     return backend
+
+
+def _add_native(backend: Backend, library: object) -> None:
+    """Puts the native kernels before those of NumPy, which get what they decline."""
+
+    def fallback(operator: str, kernel_class: str) -> object:
+        dtype = next(d for d in _dtypes.ALL if d.kernel_class == kernel_class)
+        return backend.find_kernel(operator, dtype)
+
+    for operator, entry in native_kernels(library, fallback).items():
+        backend.kernel(operator, accepts_out=operator in backend.accepts_out)(entry)

@@ -38,6 +38,7 @@ class _Pool:
     def __init__(self) -> None:
         self.threads = _default_threads()
         self.executor: ThreadPoolExecutor | None = None
+        self.others: list[Callable[[int], None]] = []
         self.lock = threading.Lock()
 
     def get(self) -> ThreadPoolExecutor:
@@ -63,8 +64,17 @@ def thread_count() -> int:
     return _pool.threads
 
 
+def share_threads(resize: Callable[[int], None]) -> None:
+    """Gives another pool this one's number of threads, now and whenever it changes."""
+    if resize not in _pool.others:
+        _pool.others.append(resize)
+    resize(_pool.threads)
+
+
 def set_thread_count(threads: int) -> None:
     """Sets how many threads a split may use; 1 turns splitting off."""
+    for resize in _pool.others:
+        resize(threads)
     with _pool.lock:
         if _pool.executor is not None:
             _pool.executor.shutdown(wait=False)

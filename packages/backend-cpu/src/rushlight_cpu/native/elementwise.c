@@ -1,0 +1,274 @@
+/* Elementwise arithmetic and functions of float and double, operands broadcast. */
+#include "rl.h"
+#include "rl_math_types.h"
+
+#define T float
+#define F(name) name##_f32
+#define RL_IS_DOUBLE 0
+#include "elementwise_loops.h"
+#undef T
+#undef F
+#undef RL_IS_DOUBLE
+#define T double
+#define F(name) name##_f64
+#define RL_IS_DOUBLE 1
+#include "elementwise_loops.h"
+#undef T
+#undef F
+#undef RL_IS_DOUBLE
+
+typedef void (*loop)(int64_t n, char *const *data, const double *attributes);
+
+typedef struct {
+    loop loops[2]; /* float, double; NULL where not covered */
+    int inputs;
+    int bytes_at;          /* which input is bool, counted from 1; 0 for none */
+    bool tests;            /* the result is bool */
+    int cost;              /* nanoseconds per 100 elements, roughly */
+    const char *attribute; /* a number that the loops take, 1 if it is not given */
+} operation;
+
+typedef struct {
+    loop loop;
+    int operands;
+    int sizes[RL_MAX_OPERANDS];
+    double attributes[1];
+} job;
+
+/* Operands that are not contiguous pass through buffers of this size. */
+#define BUFFER 4096
+
+static void copy_in(char *to, const char *from, int64_t step, int64_t n, int size) {
+#define COPY(type)                                                                                \
+    for (int64_t i = 0; i < n; i++) ((type *)to)[i] = *(const type *)(from + i * step);
+    if (size == 4) { COPY(uint32_t) }
+    else if (size == 8) { COPY(uint64_t) }
+    else { COPY(uint8_t) }
+#undef COPY
+}
+
+static void copy_out(char *to, int64_t step, const char *from, int64_t n, int size) {
+#define COPY(type)                                                                                \
+    for (int64_t i = 0; i < n; i++) *(type *)(to + i * step) = ((const type *)from)[i];
+    if (size == 4) { COPY(uint32_t) }
+    else if (size == 8) { COPY(uint64_t) }
+    else { COPY(uint8_t) }
+#undef COPY
+}
+
+static void run(int64_t n, char *const *data, const int64_t *steps, const void *context) {
+    const job *j = context;
+    bool dense = true;
+    for (int k = 0; k < j->operands; k++) dense &= steps[k] == j->sizes[k];
+    if (dense) {
+        j->loop(n, data, j->attributes);
+        return;
+    }
+    _Alignas(64) char buffers[4][BUFFER];
+    int widest = 1;
+    for (int k = 0; k < j->operands; k++) widest = j->sizes[k] > widest ? j->sizes[k] : widest;
+    int64_t most = BUFFER / widest;
+    char *at[RL_MAX_OPERANDS];
+    for (int64_t start = 0; start < n; start += most) {
+        int64_t some = n - start < most ? n - start : most;
+        for (int k = 0; k < j->operands; k++) {
+            int size = j->sizes[k];
+            if (steps[k] == size) at[k] = data[k] + start * size;
+            else {
+                at[k] = buffers[k];
+                if (k && (steps[k] || !start)) {
+                    copy_in(buffers[k], data[k] + start * steps[k], steps[k], some, size);
+                }
+            }
+        }
+        j->loop(some, at, j->attributes);
+        if (at[0] == buffers[0]) {
+            copy_out(data[0] + start * steps[0], steps[0], buffers[0], some, j->sizes[0]);
+        }
+    }
+}
+
+/* The usual case, decided quickly: dense operands of one shape, and 0-d ones. */
+static bool plan_dense(rl_plan *p, PyObject *const *inputs, int count) {
+    PyArrayObject *lead = RL_ARRAY(inputs[0]);
+    for (int k = 1; k < count; k++) {
+        if (PyArray_NDIM(RL_ARRAY(inputs[k])) > PyArray_NDIM(lead)) lead = RL_ARRAY(inputs[k]);
+    }
+    int dims = PyArray_NDIM(lead);
+    p->size = PyArray_SIZE(lead);
+    for (int k = 0; k < count; k++) {
+        PyArrayObject *x = RL_ARRAY(inputs[k]);
+        if (!PyArray_IS_C_CONTIGUOUS(x)) return false;
+        if (PyArray_NDIM(x) == dims) {
+            if (!PyArray_CompareLists(PyArray_DIMS(x), PyArray_DIMS(lead), dims)) return false;
+            p->steps[k + 1][0] = PyArray_ITEMSIZE(x);
+        } else if (PyArray_NDIM(x) == 0) p->steps[k + 1][0] = 0;
+        else return false;
+        p->data[k + 1] = PyArray_BYTES(x);
+    }
+    p->operands = count + 1;
+    p->dims = 1;
+    p->shape[0] = p->size;
+    return true;
+}
+
+static PyObject *apply(const rl_call *call, const operation *o, PyObject *const *inputs,
+                       Py_ssize_t known) {
+    int type = NPY_NOTYPE;
+    for (int k = 0; k < o->inputs; k++) {
+        if (!rl_is_array(inputs[k])) return RL_DECLINE;
+        int found = PyArray_TYPE(RL_ARRAY(inputs[k]));
+        if (k + 1 == o->bytes_at) {
+            if (found != NPY_BOOL) return RL_DECLINE;
+        } else if (type == NPY_NOTYPE) type = found;
+        else if (type != found) return RL_DECLINE;
+    }
+    if (type != NPY_FLOAT && type != NPY_DOUBLE) return RL_DECLINE;
+    bool is_double = type == NPY_DOUBLE;
+    int size = is_double ? 8 : 4;
+    job j = {.loop = o->loops[is_double], .operands = o->inputs + 1, .attributes = {1}};
+    if (!j.loop) return RL_DECLINE;
+    PyObject *out = NULL;
+    if (call->names) {
+        out = rl_keyword(call, "out");
+        if (out) known++;
+        if (out == Py_None) out = NULL;
+        if (o->attribute && rl_keyword(call, o->attribute)) {
+            if (!rl_float(call, o->attribute, &j.attributes[0])) return RL_DECLINE;
+            known++;
+        }
+        if (known != rl_keywords(call)) return RL_DECLINE;
+    }
+    j.sizes[0] = o->tests ? 1 : size;
+    for (int k = 1; k <= o->inputs; k++) j.sizes[k] = k == o->bytes_at ? 1 : size;
+    int result_type = o->tests ? NPY_BOOL : type;
+    rl_plan plan;
+    PyObject *result;
+    if (!out && plan_dense(&plan, inputs, o->inputs)) {
+        PyArrayObject *lead = RL_ARRAY(inputs[0]);
+        for (int k = 1; k < o->inputs; k++) {
+            if (PyArray_NDIM(RL_ARRAY(inputs[k])) > PyArray_NDIM(lead)) lead = RL_ARRAY(inputs[k]);
+        }
+        result = rl_empty(PyArray_NDIM(lead), PyArray_DIMS(lead), result_type);
+        if (!result) return NULL;
+        plan.data[0] = RL_DATA(result);
+        plan.steps[0][0] = j.sizes[0];
+    } else {
+        result = rl_plan_elementwise(&plan, inputs, o->inputs, result_type, out);
+        if (!result || result == RL_DECLINE) return result;
+    }
+    rl_run_plan(&plan, run, &j, o->cost);
+    return result;
+}
+
+static PyObject *elementwise(const rl_call *call) {
+    const operation *o = call->data;
+    if (call->count != o->inputs) return RL_DECLINE;
+    return apply(call, o, call->args, 0);
+}
+
+#define BOTH(name) {name##_f32, name##_f64}
+#define OPERATION(name, inputs, cost) {BOTH(name), inputs, 0, false, cost, NULL}
+
+/* gelu and its gradient: the form is an attribute. */
+static const operation GELU[2][2] = {
+    {{{gelu_f32, NULL}, 1, 0, false, 90, NULL}, OPERATION(gelu_tanh, 1, 90)},
+    {{{gelu_backward_f32, NULL}, 2, 0, false, 110, NULL}, OPERATION(gelu_tanh_backward, 2, 110)},
+};
+
+static PyObject *gelu(const rl_call *call) {
+    const operation *o = call->data;
+    PyObject *form = rl_keyword(call, "approximate");
+    if (!form || !PyUnicode_Check(form) || call->count != o->inputs) return RL_DECLINE;
+    if (!PyUnicode_CompareWithASCIIString(form, "tanh")) o++;
+    else if (PyUnicode_CompareWithASCIIString(form, "none")) return RL_DECLINE;
+    return apply(call, o, call->args, 1);
+}
+
+/* clamp(x, low, high): either end may be None, by position. */
+static PyObject *clamp(const rl_call *call) {
+    static const operation both = OPERATION(clamp, 3, 25), low = OPERATION(clamp_low, 2, 25),
+                           high = OPERATION(clamp_high, 2, 25);
+    if (call->count < 2 || call->count > 3) return RL_DECLINE;
+    bool has_low = call->args[1] != Py_None;
+    bool has_high = call->count == 3 && call->args[2] != Py_None;
+    if (has_low && has_high) return apply(call, &both, call->args, 0);
+    if (has_low) return apply(call, &low, call->args, 0);
+    if (!has_high) return RL_DECLINE;
+    PyObject *const inputs[2] = {call->args[0], call->args[2]};
+    return apply(call, &high, inputs, 0);
+}
+
+/* pow(x, y) for the exponents that need no logarithm, given as a 0-d array. */
+static PyObject *power(const rl_call *call) {
+    static const operation square = OPERATION(square, 1, 25), cube = OPERATION(cube, 1, 25),
+                           inverse = OPERATION(reciprocal, 1, 30);
+    if (call->count != 2 || !rl_is_array(call->args[0]) || !rl_is_array(call->args[1])) {
+        return RL_DECLINE;
+    }
+    PyArrayObject *y = RL_ARRAY(call->args[1]);
+    int type = PyArray_TYPE(y);
+    if (PyArray_NDIM(y) || type != PyArray_TYPE(RL_ARRAY(call->args[0]))) return RL_DECLINE;
+    double e = type == NPY_FLOAT    ? *(float *)PyArray_DATA(y)
+               : type == NPY_DOUBLE ? *(double *)PyArray_DATA(y)
+                                    : 0;
+    if (e == 2) return apply(call, &square, call->args, 0);
+    if (e == 3) return apply(call, &cube, call->args, 0);
+    if (e == -1) return apply(call, &inverse, call->args, 0);
+    return RL_DECLINE;
+}
+
+#define ROW(name, inputs, cost)                                                                   \
+    {#name, "floating", elementwise, &(const operation)OPERATION(name, inputs, cost)}
+#define TEST_ROW(name, inputs)                                                                    \
+    {#name, "floating", elementwise, &(const operation){BOTH(name), inputs, 0, true, 20, NULL}}
+#define ATTRIBUTE_ROW(name, inputs, attribute)                                                    \
+    {#name, "floating", elementwise,                                                              \
+     &(const operation){BOTH(name), inputs, 0, false, 30, attribute}}
+#define MASK_ROW(name, classes, at)                                                               \
+    {#name, classes, elementwise, &(const operation){BOTH(name), 3, at, false, 30, NULL}}
+
+const rl_kernel rl_elementwise_kernels[] = {
+    ROW(add, 2, 25),
+    ROW(sub, 2, 25),
+    ROW(mul, 2, 25),
+    ROW(div, 2, 30),
+    ROW(maximum, 2, 25),
+    ROW(minimum, 2, 25),
+    TEST_ROW(eq, 2),
+    TEST_ROW(ne, 2),
+    TEST_ROW(lt, 2),
+    TEST_ROW(le, 2),
+    TEST_ROW(gt, 2),
+    TEST_ROW(ge, 2),
+    TEST_ROW(isnan, 1),
+    ROW(neg, 1, 20),
+    ROW(abs, 1, 20),
+    ROW(square, 1, 20),
+    ROW(sqrt, 1, 40),
+    ROW(reciprocal, 1, 30),
+    ROW(rsqrt, 1, 50),
+    ROW(relu, 1, 20),
+    ROW(exp, 1, 50),
+    ROW(expm1, 1, 50),
+    ROW(log, 1, 50),
+    ROW(tanh, 1, 60),
+    ROW(sigmoid, 1, 60),
+    ROW(silu, 1, 60),
+    ATTRIBUTE_ROW(leaky_relu, 1, "negative_slope"),
+    {"gelu", "floating", gelu, GELU[0]},
+    {"gelu_backward", "floating", gelu, GELU[1]},
+    ROW(relu_backward, 2, 25),
+    ROW(sigmoid_backward, 2, 30),
+    ROW(tanh_backward, 2, 30),
+    ROW(silu_backward, 2, 70),
+    ATTRIBUTE_ROW(addcmul, 3, "value"),
+    ATTRIBUTE_ROW(addcdiv, 3, "value"),
+    ROW(lerp, 3, 30),
+    ATTRIBUTE_ROW(lerp_by, 2, "weight"),
+    {"clamp", "floating", clamp, NULL},
+    {"pow", "floating", power, NULL},
+    MASK_ROW(where, "bool", 1),
+    MASK_ROW(masked_fill, "floating", 2),
+    {0},
+};

@@ -1,0 +1,199 @@
+/* The thread pool: workers spin briefly, then sleep; the caller takes part.
+
+   One job at a time.  The caller opens it, works, closes it, and waits until no worker is inside;
+   a worker that wakes late finds it closed.  Two pools that spin would take the cores from each
+   other (BLAS has one too), hence the short spin. */
+#include "rl.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#define MOST_THREADS 256
+#define SPIN_NANOSECONDS 20000
+
+static pthread_mutex_t entrance = PTHREAD_MUTEX_INITIALIZER; /* held by the thread inside */
+static pthread_t workers[MOST_THREADS];
+static int running = 0; /* workers that exist */
+static atomic_int wanted = 1;
+static _Thread_local bool inside = false;
+
+static atomic_int generation = 0; /* one more with each job; workers sleep on it */
+static atomic_int sleepers = 0;
+static atomic_int open_ = 0, active = 0, leaving = 0;
+static _Atomic int64_t next_task = 0;
+static int64_t job_tasks;
+static rl_task job_task;
+static void *job_context;
+
+#ifndef __linux__
+static pthread_mutex_t bed = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t bell = PTHREAD_COND_INITIALIZER;
+#endif
+
+static inline void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+static int64_t now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Waits until *word is no longer `value`. */
+static void sleep_while(atomic_int *word, int value) {
+    int64_t until = now() + SPIN_NANOSECONDS;
+    do {
+        for (int i = 0; i < 32; i++) {
+            if (atomic_load_explicit(word, memory_order_acquire) != value) return;
+            relax();
+        }
+    } while (now() < until);
+    atomic_fetch_add(&sleepers, 1);
+#ifdef __linux__
+    while (atomic_load(word) == value) {
+        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+    }
+#else
+    pthread_mutex_lock(&bed);
+    while (atomic_load(word) == value) pthread_cond_wait(&bell, &bed);
+    pthread_mutex_unlock(&bed);
+#endif
+    atomic_fetch_sub(&sleepers, 1);
+}
+
+static void wake(atomic_int *word, int count) {
+    if (!atomic_load(&sleepers)) return;
+#ifdef __linux__
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+#else
+    (void)count;
+    pthread_mutex_lock(&bed);
+    pthread_cond_broadcast(&bell);
+    pthread_mutex_unlock(&bed);
+#endif
+}
+
+static void take_tasks(void) {
+    for (;;) {
+        int64_t i = atomic_fetch_add(&next_task, 1);
+        if (i >= job_tasks) return;
+        job_task(job_context, i);
+    }
+}
+
+static void *work(void *argument) {
+    int seen = (int)(intptr_t)argument;
+    inside = true; /* what a task starts runs serially */
+    for (;;) {
+        sleep_while(&generation, seen);
+        seen = atomic_load(&generation);
+        if (atomic_load(&leaving)) return NULL;
+        atomic_fetch_add(&active, 1);
+        if (atomic_load(&open_)) take_tasks();
+        if (atomic_fetch_sub(&active, 1) == 1) wake(&active, 1);
+    }
+}
+
+static void start_workers(int count) {
+    sigset_t all, before;
+    sigfillset(&all); /* signals are for Python's threads */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int seen = atomic_load(&generation);
+    while (running < count) {
+        if (pthread_create(&workers[running], NULL, work, (void *)(intptr_t)seen)) break;
+        running++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void stop_workers(void) {
+    atomic_store(&leaving, 1);
+    atomic_fetch_add(&generation, 1);
+    wake(&generation, MOST_THREADS);
+    for (int i = 0; i < running; i++) pthread_join(workers[i], NULL);
+    running = 0;
+    atomic_store(&leaving, 0);
+}
+
+static void in_forked_child(void) {
+    /* Its workers are gone, and whoever held the lock may be too. */
+    pthread_mutex_init(&entrance, NULL);
+#ifndef __linux__
+    pthread_mutex_init(&bed, NULL);
+    pthread_cond_init(&bell, NULL);
+#endif
+    running = 0;
+    inside = false;
+    atomic_store(&active, 0);
+    atomic_store(&open_, 0);
+    atomic_store(&leaving, 0);
+    atomic_store(&sleepers, 0);
+}
+
+__attribute__((constructor)) static void watch_forks(void) {
+    pthread_atfork(NULL, NULL, in_forked_child);
+}
+
+int rl_threads(void) { return atomic_load(&wanted); }
+
+void rl_set_threads(int threads) {
+    if (threads < 1) threads = 1;
+    if (threads > MOST_THREADS) threads = MOST_THREADS;
+    pthread_mutex_lock(&entrance);
+    atomic_store(&wanted, threads);
+    if (running > threads - 1) stop_workers(); /* the next job starts those it needs */
+    pthread_mutex_unlock(&entrance);
+}
+
+void rl_parallel(int64_t tasks, rl_task task, void *context) {
+    int threads = atomic_load_explicit(&wanted, memory_order_relaxed);
+    if (tasks <= 1 || threads <= 1 || inside || pthread_mutex_trylock(&entrance)) {
+        for (int64_t i = 0; i < tasks; i++) task(context, i);
+        return;
+    }
+    if (running < threads - 1) start_workers(threads - 1);
+    job_task = task, job_context = context, job_tasks = tasks;
+    atomic_store(&next_task, 0);
+    atomic_store(&open_, 1);
+    atomic_fetch_add(&generation, 1);
+    wake(&generation, tasks < threads ? (int)tasks - 1 : threads - 1);
+    inside = true;
+    take_tasks();
+    inside = false;
+    atomic_store(&open_, 0);
+    for (int left; (left = atomic_load(&active));) sleep_while(&active, left);
+    pthread_mutex_unlock(&entrance);
+}
+
+typedef struct {
+    int64_t size, grain;
+    rl_range_task task;
+    void *context;
+} pieces;
+
+static void run_piece(void *context, int64_t i) {
+    const pieces *p = context;
+    int64_t begin = i * p->grain, end = begin + p->grain;
+    p->task(p->context, begin, end < p->size ? end : p->size);
+}
+
+void rl_parallel_range(int64_t size, int64_t grain, rl_range_task task, void *context) {
+    if (size <= 0) return;
+    if (grain < 1) grain = 1;
+    pieces p = {size, grain, task, context};
+    rl_parallel((size + grain - 1) / grain, run_piece, &p);
+}
