@@ -199,6 +199,13 @@ class OpenCLDevice:
             buffer = self.memory.allocate(size * dtype.itemsize + PADDING)
         return DeviceArray(self, buffer, 0, shape, row_major(shape), dtype, size, True)
 
+    def empty_like(self, x: DeviceArray, dtype: DType) -> DeviceArray:
+        """Unwritten memory with the geometry of a packed array."""
+        size = x.size
+        with self.lock:
+            buffer = self.memory.allocate(size * dtype.itemsize + PADDING)
+        return DeviceArray(self, buffer, 0, x.shape, x.strides, dtype, size, x.dense)
+
     def dense(self, x: DeviceArray) -> DeviceArray:
         """A dense copy."""
         return self.movement.cast(x, x.dtype)

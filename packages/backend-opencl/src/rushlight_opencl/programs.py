@@ -57,29 +57,29 @@ def launcher(device: Any, kernel: Any) -> Any:
     A kernel's arguments are state that threads share, so it is set and launched under a lock.
     """
     set_args, enqueue, queue = kernel.set_args, cl.enqueue_nd_range_kernel, device.queue
-    flat, lock = device.flat_group, device.lock
-    most = device.group_limit
+    ranges: dict[tuple[int, ...], tuple[tuple[int, ...], tuple[int, ...]]] = {}
+    most, flat = device.group_limit, device.flat_group
+
+    def chosen(sizes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Sizes rounded up to the work-group's, and those."""
+        first = sizes[0]
+        if first < 64:
+            width = 1 << (first - 1).bit_length()
+        elif first % 64:
+            width = 64
+        else:  # flat kernels come rounded up to 64, and must not be rounded any further
+            width = min(first & -first, flat)
+        width = min(width, most)
+        made = ((-(-first // width) * width, *sizes[1:]), (width,) + (1,) * (len(sizes) - 1))
+        if len(ranges) < 1024:
+            ranges[sizes] = made
+        return made
 
     def launch(sizes: tuple[int, ...], local: tuple[int, ...] | None, *arguments: Any) -> None:
         if local is None:
-            first = sizes[0]
-            if first >= 64:
-                width = flat
-                if first & (flat - 1):
-                    # Flat kernels come rounded up to 64, and must not be rounded any further.
-                    width = min(first & -first, flat) if not first & 63 else 64
-                    if width < 64:
-                        width = 64
-            else:
-                width = 1 << (first - 1).bit_length() if first > 1 else 1
-            if width > most:
-                width = most
-            local = (width,) + (1,) * (len(sizes) - 1)
-            if first % width:
-                sizes = (-(-first // width) * width, *sizes[1:])
+            sizes, local = ranges.get(sizes) or chosen(sizes)
         with device.lock:
             set_args(*arguments)
             enqueue(queue, kernel, sizes, local)
 
-    del lock
     return launch

@@ -198,6 +198,7 @@ class Elementwise:
         size = 1
         for n in shape:
             size *= n
+        arguments: list[Any]
         flat = out is None and not self.guarded
         modes = ""
         for operand in operands:
@@ -212,11 +213,20 @@ class Elementwise:
             else:
                 flat = False
                 modes += "x"
+        if not flat and out is None and not self.guarded and _packed_alike(present, shape, size):
+            # All lie in memory in one other order, which the result keeps.
+            launch, results = self.variant("c" * len(modes), dtypes, fixed, passed, 0, False)
+            made = [self.device.empty_like(present[0], t) for t in results]
+            arguments = [x.buffer for x in made]
+            for x in present:
+                arguments += (x.buffer, x.offset)
+            launch((-(-size // FLAT) * FLAT,), None, *arguments, *numbers)
+            return made[0] if len(made) == 1 else tuple(made)
         if flat:
             launch, results = self.variant(modes, dtypes, fixed, passed, 0, False)
             made = [self.device.empty(shape, t) for t in results]
             if size:
-                arguments: list[Any] = [x.buffer for x in made]
+                arguments = [x.buffer for x in made]
                 for x in present:
                     if x.buffer is None:
                         arguments.append(x.value)
@@ -263,6 +273,76 @@ class Elementwise:
         if out is not None:
             return out
         return made[0] if len(made) == 1 else tuple(made)
+
+
+def _packed_alike(present: list[DeviceArray], shape: tuple[int, ...], size: int) -> bool:
+    """All operands have one shape and one order in memory, without gaps or repetition."""
+    first = present[0]
+    strides = first.strides
+    for x in present:
+        if x.buffer is None or x.shape != shape or x.strides != strides:
+            return False
+    expected = 1
+    for step, n in sorted(zip(strides, shape, strict=True)):
+        if n != 1:
+            if step != expected:
+                return False
+            expected *= n
+    return expected == size
+
+
+def quick(kernel: Elementwise, dtype: DType) -> Kernel | None:
+    """The shortest way for dense operands of one shape, and for a number beside one.
+
+    It takes operands and answers None where they are anything else.
+    """
+    if kernel.guarded:
+        return None
+    pairs: dict[DType, tuple[Launch, DType]] = {}
+    numbers: dict[DType, tuple[Launch, DType]] = {}
+    single: list[tuple[Launch, DType]] = []
+    empty_like = kernel.device.empty_like
+
+    def made(modes: str, *dtypes: DType) -> tuple[Launch, DType] | None:
+        launch, results = kernel.variant(modes, dtypes, (), (), 0, False)
+        return (launch, results[0]) if len(results) == 1 else None
+
+    def call(x: DeviceArray, y: DeviceArray | None = None) -> DeviceArray | None:
+        if x.__class__ is not DeviceArray or not x.dense or x.buffer is None or not x.size:
+            return None
+        if y is None:
+            if not single:
+                found = made("c", dtype)
+                if found is None:
+                    return None
+                single.append(found)
+            launch, result = single[0]
+            out: DeviceArray = empty_like(x, result)
+            launch((x.size + 63 & -64,), None, out.buffer, x.buffer, x.offset)
+            return out
+        if y.buffer is None:
+            pair = numbers.get(y.dtype)
+            if pair is None:
+                pair = made("cv", dtype, y.dtype)
+                if pair is None:
+                    return None
+                numbers[y.dtype] = pair
+            out = empty_like(x, pair[1])
+            pair[0]((x.size + 63 & -64,), None, out.buffer, x.buffer, x.offset, y.value)
+            return out
+        if not y.dense or x.shape != y.shape:
+            return None
+        pair = pairs.get(y.dtype)
+        if pair is None:
+            pair = made("cc", dtype, y.dtype)
+            if pair is None:
+                return None
+            pairs[y.dtype] = pair
+        out = empty_like(x, pair[1])
+        pair[0]((x.size + 63 & -64,), None, out.buffer, x.buffer, x.offset, y.buffer, y.offset)
+        return out
+
+    return call
 
 
 def launch_range(sizes: Sequence[int]) -> tuple[int, ...]:

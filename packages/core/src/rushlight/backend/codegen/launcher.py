@@ -33,6 +33,10 @@ class Launcher(Protocol):
         """A dense array of unwritten memory."""
         ...
 
+    def empty_like(self, x: DeviceArray, dtype: DType) -> DeviceArray:
+        """Unwritten memory with the geometry of a packed array, beginning at its own start."""
+        ...
+
     def compile(self, source: str, signatures: Mapping[str, str]) -> dict[str, Launch]:
         """Builds a program; its kernels by name."""
         ...

@@ -12,7 +12,7 @@ from ..arrays.activation import activation_kernels
 from ..arrays.elementwise import elementwise_kernels
 from ..arrays.special_functions import special_function_kernels
 from .array import DeviceArray
-from .elementwise import Elementwise, of_operands
+from .elementwise import Elementwise, of_operands, quick
 from .expression import Expr, cast, computed, select
 from .registry import CLASSES, Family, Kernel
 from .tracing import Traced, TracingModule, Untraceable
@@ -94,12 +94,21 @@ class Recorded:
             return recorded(pick(double, dtype), double, dtypes, names, fixed[1:], passed)
 
         kernel = Elementwise(device, self.name, describe, guarded=self.guarded)
+        short = quick(kernel, dtype)
         run, type = kernel.run, attribute_type(dtype, double)
 
         def call(
             *operands: DeviceArray | None, out: DeviceArray | None = None, **attributes: Any
         ) -> Any:
             if not attributes:
+                if (
+                    out is None
+                    and short is not None
+                    and (len(operands) == 1 or (len(operands) == 2 and operands[1] is not None))
+                ):
+                    made = short(*operands)
+                    if made is not None:
+                        return made
                 return run(operands, out=out)
             names = tuple([k for k, v in attributes.items() if v.__class__ is float])
             rest = tuple([(k, v) for k, v in attributes.items() if v.__class__ is not float])

@@ -33,10 +33,10 @@ _FLOAT = {
     return AS_$T((AS_$U(x) & ~top) | (AS_$U(y) & top));
 }""",
     "abs": "$T abs_$T($T x) { return AS_$T(AS_$U(x) & ~(($U)1 << (8 * sizeof($U) - 1))); }",
-    "maximum": "$T maximum_$T($T x, $T y) { return x != x ? x : (y > x || y != y ? y : x); }",
-    "minimum": "$T minimum_$T($T x, $T y) { return x != x ? x : (y < x || y != y ? y : x); }",
-    "nan_max": "$T nan_max_$T($T x, $T y) { return y > x || x != x ? y : x; }",
-    "nan_min": "$T nan_min_$T($T x, $T y) { return y < x || x != x ? y : x; }",
+    "maximum": "$T maximum_$T($T x, $T y) { return (y > x) | (y != y) ? y : x; }",
+    "minimum": "$T minimum_$T($T x, $T y) { return (y < x) | (y != y) ? y : x; }",
+    "nan_max": "$T nan_max_$T($T x, $T y) { return (y > x) | (x != x) ? y : x; }",
+    "nan_min": "$T nan_min_$T($T x, $T y) { return (y < x) | (x != x) ? y : x; }",
     "modulo": "$T modulo_$T($T x, $T y) { return fmod(x, y); }",
     "remainder": """$T remainder_$T($T x, $T y) {
     $T r = fmod(x, y);
