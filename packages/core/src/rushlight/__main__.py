@@ -15,12 +15,12 @@ from typing import Any
 
 import rushlight
 from rushlight._dtypes import ALL
-from rushlight._registered import operators
 from rushlight.backend import API_VERSION
 from rushlight.backend._probe import answer_probe, probe, watch_time
 from rushlight.backend._registry import entry_points
 from rushlight.backend._report import described_backend, owners_of
 from rushlight.backend._tables import bytes_text
+from rushlight.testing.owed import owed
 
 OURS = ("rushlight", "rushlight-core", "rushlight-cpu", "rushlight-nn")
 _TIMEOUT = 60.0
@@ -34,21 +34,13 @@ def examined(kind: str) -> dict[str, Any]:
     found = described_backend(kind)
     if found["status"] == "ok":
         kernels = set(found["kernels"])
-        primitives = [op.name for op in operators.values() if _is_primitive(op)]
+        primitives = owed()
         found["primitives"] = len(primitives)
         found["missing"] = sorted(set(primitives) - kernels)
         for one in found["devices"]:
             if "cause" not in one:
                 one.update(_tried(one["label"]))
     return found
-
-
-def _is_primitive(op: Any) -> bool:
-    """Whether a backend owes a kernel: views are geometry, writes are copies."""
-    # Names for what a plain function of the core does in terms of other operators.
-    is_name_only = op.function is not op and op.meta_rule is None
-    has_rule = op.decomposition_rule is not None or op.view_rule is not None
-    return not (has_rule or op.writes or is_name_only)
 
 
 def _tried(label: str) -> dict[str, str]:

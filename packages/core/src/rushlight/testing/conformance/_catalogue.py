@@ -9,6 +9,7 @@ from ..._dtypes import DType
 from ..._registered import operators
 from .. import suite
 from ._case import STAGES, Case
+from .programs import programs
 
 #: What moves, makes and renames data: all other cases are made with it.
 FOUNDATION = frozenset(
@@ -28,7 +29,7 @@ def is_primitive(name: str) -> bool:
 @cache
 def catalogue() -> tuple[Case, ...]:
     """All cases in the order in which they are asked."""
-    found = [*_operator_cases()]
+    found = [*programs(), *_operator_cases()]
     return tuple(sorted(found, key=lambda case: (STAGES.index(case.stage), case.step)))
 
 
