@@ -33,12 +33,16 @@ DISTURBED = 0.1  # part of a sample spent waiting for a core from which its roun
 
 @dataclass(frozen=True)
 class Contender:
-    """A library on a device, with the environment that selects its variant."""
+    """A library on a device, with the environment that selects its variant.
+
+    `patience` multiplies the time allowed for an answer: some libraries compile before they start.
+    """
 
     name: str
     library: str
     device: str = "cpu"
     environment: dict[str, str] = field(default_factory=dict)
+    patience: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Worker:
             Failed: It raised, died, or took longer than `limit` seconds.
         """
         process = self._running()
+        limit *= self.contender.patience
         assert process.stdin is not None and process.stdout is not None
         timer = threading.Timer(limit, process.kill)
         timer.start()
