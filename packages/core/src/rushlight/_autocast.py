@@ -11,6 +11,9 @@ from typing import Any
 from ._dtypes import DType, bfloat16, float16, float32
 from ._errors import error
 from ._modes import STATE, State
+from .backend._accelerators import usable
+from .backend._current import current_index
+from .backend._duties import has_duty
 
 LOWER = frozenset(
     """mm bmm matmul addmm addmv addbmm baddbmm linear conv conv_grad_input conv_grad_weight
@@ -23,18 +26,29 @@ HIGHER = frozenset(
 )
 
 
+def _lists(device_type: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Operators to compute in 16 bits, and in float32: the device's own lists if it has any."""
+    if device_type not in ("cpu", "meta"):
+        backend = usable(device_type)
+        runtime = None if backend is None else backend.runtime(current_index(device_type))
+        if has_duty(runtime, "autocast"):
+            return runtime.autocast_operators()  # type: ignore[union-attr, no-any-return]
+    return LOWER, HIGHER
+
+
 class _Cast:
     """The active policy; dispatch asks it about every call."""
 
     def __init__(self, device_type: str, dtype: DType) -> None:
         self.device_type = device_type
         self.dtype = dtype
+        self.lower, self.higher = _lists(device_type)
 
     def cast(self, op: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         """The inputs of a call in the precision the policy wants."""
-        if op.name in LOWER:
+        if op.name in self.lower:
             return tuple(self._converted(x, self.dtype) for x in inputs)
-        if op.name in HIGHER:
+        if op.name in self.higher:
             return tuple(self._converted(x, float32, only=(float16, bfloat16)) for x in inputs)
         return inputs
 

@@ -10,6 +10,7 @@ from ._modes import STATE
 from ._node import Node, Port, next_sequence_number, note_line
 from ._registered import operators
 from ._storage import Storage
+from ._tensor.pinning import carried
 from ._tensor.tensor import (
     PLAIN,
     Tensor,
@@ -88,9 +89,10 @@ def move_data(x: Tensor, value: Tensor) -> None:
     """The part of `transfer` that touches data."""
     if x._k.is_meta:
         return
-    source = native_of(value)
-    if value._k.device != x._k.device:
-        source = x._k.runtime.from_host(value._k.runtime.to_host(source))
+    if value._k.device == x._k.device:
+        source = native_of(value)
+    else:
+        source = carried(value, x._k)
     try:
         x._k.runtime.copy(native_of(x), source)
     except ValueError as raised:

@@ -23,9 +23,9 @@ for _function in (tensor, as_tensor, from_numpy):
     export(_function.__name__, _function)
 
 
-def _parse_to(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, Any, bool]:
-    """(device, dtype, copy) of a call of `Tensor.to`."""
-    keywords.pop("non_blocking", None)
+def _parse_to(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, Any, bool, bool]:
+    """(device, dtype, non_blocking, copy) of a call of `Tensor.to`."""
+    late = bool(keywords.pop("non_blocking", False))
     keywords.pop("memory_format", None)
     device = keywords.pop("device", None)
     dtype = keywords.pop("dtype", None)
@@ -58,7 +58,9 @@ def _parse_to(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any
         )
     if len(rest) == 2:
         copy = rest[1]
-    return device, dtype, copy
+    if rest:
+        late = rest[0]
+    return device, dtype, late, copy
 
 
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -66,19 +68,20 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
     Args:
         *args: A dtype, a device, both, or a tensor whose dtype and device to take.
-        **kwargs: `device`, `dtype`, `copy` (always copy), `non_blocking`, `memory_format`.
+        **kwargs: `device`, `dtype`, `copy` (always copy), `non_blocking` (pinned memory may be
+            copied later, so it must not be changed before), `memory_format`.
     Raises:
         RuntimeError: No such device.
     Example:
         >>> rushlight.tensor([1, 2]).to(rushlight.float32)
         tensor([1., 2.])
     """
-    device, dtype, copy = _parse_to(args, dict(kwargs))
+    device, dtype, late, copy = _parse_to(args, dict(kwargs))
     where = self.device if device is None else as_device(device)
     kind = kind_of(where, dtype or self.dtype)
     if self._k is kind:
         return operators["clone"](self) if copy else self
-    return operators["to_kind"].function(self, kind)  # type: ignore[no-any-return]
+    return operators["to_kind"].function(self, kind, late)  # type: ignore[no-any-return]
 
 
 def as_device(device: Any) -> Device:

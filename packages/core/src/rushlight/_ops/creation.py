@@ -14,6 +14,7 @@ from .._layout import preserve_format
 from .._operator import operator
 from .._registered import operators
 from .._tensor.construction import placed
+from .._tensor.pinning import carried
 from .._tensor.tensor import Tensor, fresh, native_of, strides_of
 from ..backend import Kind, kind_of
 from ._public import public
@@ -122,18 +123,28 @@ def dtype_of_number(value: Any) -> DType:
 full_op.function = full
 
 
-def to_kind(x: Tensor, kind: Kind) -> Tensor:
-    """A tensor with another dtype, another device, or both; recorded."""
+def to_kind(x: Tensor, kind: Kind, late: bool = False) -> Tensor:
+    """A tensor with another dtype, another device, or both; recorded.
+
+    Args:
+        x: The tensor.
+        kind: Device and dtype.
+        late: Pinned memory may be copied when the device gets to it.
+    """
     here = x._k
     if here is kind:
         return x
     if here.device == kind.device:
         return cast_op(x, dtype=kind.dtype)  # type: ignore[no-any-return]
+
+    def moved(x: Tensor) -> Tensor:
+        return transfer_op(x, device=kind.device, late=late)  # type: ignore[no-any-return]
+
     if here.dtype is kind.dtype:
-        return transfer_op(x, device=kind.device)  # type: ignore[no-any-return]
+        return moved(x)
     if _carried_first(here, kind):
-        return cast_op(transfer_op(x, device=kind.device), dtype=kind.dtype)  # type: ignore[no-any-return]
-    return transfer_op(cast_op(x, dtype=kind.dtype), device=kind.device)  # type: ignore[no-any-return]
+        return cast_op(moved(x), dtype=kind.dtype)  # type: ignore[no-any-return]
+    return moved(cast_op(x, dtype=kind.dtype))
 
 
 def _carried_first(here: Kind, there: Kind) -> bool:
@@ -148,20 +159,19 @@ def _carried_first(here: Kind, there: Kind) -> bool:
 
 to_kind_op = operator("to_kind(Tensor x) -> Tensor")
 to_kind_op.function = to_kind
-transfer_op = operator("transfer(Tensor x, *, Device device) -> Tensor", kept=True)
+transfer_op = operator("transfer(Tensor x, *, Device device, bool late=False) -> Tensor", kept=True)
 transfer_op.jvp("linear")
 transfer_op.batching("elementwise")
 
 
 @transfer_op.decomposition
-def _(x: Tensor, *, device: Device) -> Tensor:
+def _(x: Tensor, *, device: Device, late: bool = False) -> Tensor:
     kind = kind_of(device, x.dtype)
     if kind.is_meta:
         return Spec(x.shape, x.dtype).on(device)
     if x._k.is_meta:
         native_of(x)  # says that there is no data
-    host = x._k.runtime.to_host(native_of(x))
-    return fresh(kind, kind.runtime.from_host(host))
+    return fresh(kind, carried(x, kind, late=late))
 
 
 transfer_op.vjp(x=lambda g, x_device: transfer_op(g, device=x_device))

@@ -69,7 +69,7 @@ def _constant_factory(name: str, value: int) -> Any:
         layout: `rushlight.strided`.
         device: The current default device by default.
         requires_grad: Starts recording on the tensor.
-        pin_memory: Accepted; memory is pinned by devices that can.
+        pin_memory: Accepted; `Tensor.pin_memory` makes a pinned copy.
     Raises:
         RuntimeError: A size is negative.
     Example:
@@ -114,7 +114,7 @@ def full(
         layout: `rushlight.strided`.
         device: The current default device by default.
         requires_grad: Starts recording on the tensor.
-        pin_memory: Accepted; memory is pinned by devices that can.
+        pin_memory: Accepted; `Tensor.pin_memory` makes a pinned copy.
     Raises:
         RuntimeError: A size is negative, or the dtype can't hold the number.
     Example:
@@ -178,7 +178,7 @@ def empty(
         layout: `rushlight.strided`.
         device: The current default device by default.
         requires_grad: Starts recording on the tensor.
-        pin_memory: Accepted; memory is pinned by devices that can.
+        pin_memory: Accepted; `Tensor.pin_memory` makes a pinned copy.
         memory_format: Order of the dimensions in memory.
     Example:
         >>> rushlight.empty(2, 3).shape
@@ -306,7 +306,7 @@ def _like_factory(name: str, value: int, what: str) -> None:
         layout: `rushlight.strided`.
         device: Another device.
         requires_grad: Starts recording on the tensor.
-        pin_memory: Accepted; memory is pinned by devices that can.
+        pin_memory: Accepted; `Tensor.pin_memory` makes a pinned copy.
         memory_format: Order of the dimensions in memory, by default that of `input`.
     Example:
         >>> rushlight.{name}(rushlight.tensor([[1, 2]])).shape

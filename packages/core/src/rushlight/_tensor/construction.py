@@ -13,6 +13,7 @@ from .._dtypes import DType, from_numpy_dtype
 from .._errors import error
 from .._modes import STATE
 from ..backend import kind_of
+from .pinning import uploaded
 from .tensor import Tensor, fresh, meta_tensor, native_of, storage_of
 
 HostArray = np.ndarray[Any, Any]
@@ -43,7 +44,7 @@ def from_host(array: HostArray, where: Device, *, copy: bool = True) -> Tensor:
         made = fresh(kind, array)
         storage_of(made)  # the array may have any strides, unlike a kernel's result
         return made
-    return fresh(kind, kind.runtime.from_host(array))
+    return fresh(kind, uploaded(kind, array))
 
 
 def to_host(x: Tensor) -> HostArray:
@@ -150,7 +151,7 @@ def tensor(
         dtype: By default what the data suggest; Python floats give the default dtype.
         device: By default the current default device.
         requires_grad: Starts recording on the tensor.
-        pin_memory: Accepted; host memory is not pinned by devices that cannot.
+        pin_memory: The tensor lies in host memory that the accelerator reads by itself.
     Raises:
         ValueError: Sequences of unequal length.
         TypeError: Something that is not a number.
@@ -165,6 +166,8 @@ def tensor(
             made = made.to(device=device, dtype=dtype)
     else:
         made = from_host(np.array(_numbers(data, dtype)), placed(device), copy=False)
+    if pin_memory:
+        made = made.pin_memory()
     return made.requires_grad_(True) if requires_grad else made
 
 

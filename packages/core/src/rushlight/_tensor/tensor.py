@@ -226,21 +226,37 @@ class Tensor(TensorMethods):
         return storage_of(self).data_ptr() + self._offset * self.itemsize if self.numel() else 0
 
     def is_pinned(self, device: Any = None) -> bool:
-        """False: backends have no page-locked host memory."""
-        return False
+        """Whether the tensor lies in host memory that an accelerator reads by itself."""
+        from .pinning import is_pinned_array
+
+        return is_pinned_array(native_of(self)) if self.is_cpu else False
 
     def pin_memory(self, device: Any = None) -> Tensor:
-        """Raises: backends have no page-locked host memory.
+        """A copy in host memory that an accelerator reads by itself.
 
+        Args:
+            device: Which accelerator; by default the current one.
+        Returns:
+            The copy; the tensor itself if it lies there, or the accelerator has no such memory.
         Raises:
-            RuntimeError: Always.
+            RuntimeError: The tensor is not in host memory, or there is no accelerator.
         """
-        raise error(
-            RuntimeError,
-            "pin_memory",
-            "Cannot access accelerator device when none is available",
-            fix="use the tensor as it is",
-        )
+        from .pinning import pinned_copy
+
+        return pinned_copy(self, device)
+
+    def record_stream(self, stream: Any) -> None:
+        """Says that another stream uses the tensor: its memory is not given away before that has
+        run.
+
+        Args:
+            stream: A `rushlight.Stream`.
+        """
+        from ..backend._duties import has_duty
+
+        runtime: Any = self._k.runtime
+        if has_duty(runtime, "stream memory"):
+            runtime.record_stream(storage_of(self).buffer, stream.native_handle)
 
     @property
     def _version(self) -> int:
