@@ -14,7 +14,8 @@ _TYPES = {
     "u32": np.uint32, "i64": np.int64, "u64": np.uint64, "f32": np.float32, "f64": np.float64,
     "c64": np.complex64, "c128": np.complex128,
 }  # fmt: skip
-_LINE = re.compile(r"(?:<kernel>|<source>|[\w/.-]+\.cl|input\.cl):(\d+):\d+: error: (.*)")
+# PoCL writes "error: file:line:column: text", other compilers "file:line:column: error: text".
+_LINE = re.compile(r"(?:error: )?\S+?:(\d+):\d+:(?: error:)? (.*)")
 
 
 class BuildError(RuntimeError):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._dtypes import DType, bool_, float64, int64
+from ..._dtypes import DType, bool_, complex128, float64, int64
 from .array import DeviceArray, row_major
 from .dialect import suffix
 from .elementwise import Elementwise, of_operands
@@ -95,6 +95,8 @@ def cast_kernel(device: Any, dtype: DType) -> Kernel:
     move = device.movement.cast
 
     def kernel(x: DeviceArray, *, dtype: DType) -> DeviceArray:
+        if dtype in (float64, complex128) and not device.double:
+            raise TypeError(f"device '{device!r}' has no {dtype}")
         made: DeviceArray = move(x, dtype)
         return made
 
