@@ -4,7 +4,8 @@ Two libraries in one process disturb each other (their thread pools spin), so ea
 its own, and only one of them computes at a time.  A round measures a row once in each process, in
 alternating order; a figure is the median over the rounds of the ratio within a round.  Results are
 compared before anything is timed: a wrong one gets no figure.  Rounds in which other programs took
-the cores away are left out where enough others remain, and the row is marked where they do not.
+the cores away are left out; where too few others remain, the least disturbed ones count and the row
+is marked.
 """
 
 from __future__ import annotations
@@ -200,21 +201,23 @@ def _measure(
                 figures[name] = {"error": str(failure)}
                 del ready[worker]
         rounds.append(answers)
-        calm += _calm(answers)
+        calm += _waited(answers) < DISTURBED
     rounds = [r for r in rounds if len(r) >= len(ready)]
-    quiet = [r for r in rounds if _calm(r)]
-    kept = quiet if len(quiet) >= effort.fewest else rounds
+    kept = [r for r in rounds if _waited(r) < DISTURBED]
+    calm_enough = len(kept) >= effort.fewest
+    if not calm_enough:
+        kept = sorted(rounds, key=_waited)[: effort.fewest]
     for worker in ready:
         name = worker.contender.name
         times = [r[name]["seconds"] for r in kept]
         base = [] if reference in figures and "error" in figures[reference] else kept
         figures[name] = _figure(times, [r[reference]["seconds"] for r in base if reference in r])
-        figures[name]["calm"] = kept is quiet
+        figures[name]["calm"] = calm_enough
 
 
-def _calm(answers: dict[str, dict[str, Any]]) -> bool:
-    """Whether no other program took the cores away in this round."""
-    return all(answer.get("waited", 0.0) < DISTURBED for answer in answers.values())
+def _waited(answers: dict[str, dict[str, Any]]) -> float:
+    """How far other programs took the cores away in this round, at worst."""
+    return max((answer.get("waited", 0.0) for answer in answers.values()), default=0.0)
 
 
 def _figure(times: list[float], base: list[float]) -> dict[str, Any]:
