@@ -187,3 +187,8 @@ def test_memory_is_counted() -> None:
     assert device.memory_stats()["allocated"] >= before + (4 << 20)
     del x
     device.empty_cache()
+
+
+def test_attributes_that_are_constants_of_the_kernel() -> None:
+    x = on([np.nan, np.inf, -np.inf, 2.0])
+    assert x.nan_to_num(nan=1.0, posinf=5.0, neginf=-5.0).tolist() == [1.0, 5.0, -5.0, 2.0]

@@ -18,7 +18,8 @@ from .registry import CLASSES, Family, Kernel
 from .tracing import Traced, TracingModule, Untraceable
 
 elementwise = Family()
-_NUMBER = (float,)
+#: Operators whose float attributes shape the expression; a program is made for each value.
+FIXED_FLOATS = frozenset(("nan_to_num",))
 
 
 @functools.cache
@@ -94,6 +95,7 @@ class Recorded:
             return recorded(pick(double, dtype), double, dtypes, names, fixed[1:], passed)
 
         kernel = Elementwise(device, self.name, describe, guarded=self.guarded)
+        fixed_floats = self.name in FIXED_FLOATS
         short = quick(kernel, dtype)
         run, type = kernel.run, attribute_type(dtype, double)
 
@@ -110,8 +112,10 @@ class Recorded:
                     if made is not None:
                         return made
                 return run(operands, out=out)
-            names = tuple([k for k, v in attributes.items() if v.__class__ is float])
-            rest = tuple([(k, v) for k, v in attributes.items() if v.__class__ is not float])
+            names = tuple(
+                [k for k, v in attributes.items() if v.__class__ is float and not fixed_floats]
+            )
+            rest = tuple([(k, v) for k, v in attributes.items() if k not in names])
             numbers = tuple([attributes[k] for k in names])
             return run(operands, (names, *rest), (type,) * len(names), numbers, out)
 
