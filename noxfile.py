@@ -11,9 +11,16 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests", "lint", "types"]
 
 ROOT = Path(__file__).parent
-PACKAGES = ["packages/core", "packages/backend-cpu", "packages/backend-opencl", "packages/nn"]
+PACKAGES = [
+    "packages/core",
+    "packages/backend-cpu",
+    "packages/backend-cuda",
+    "packages/backend-opencl",
+    "packages/nn",
+]
 SOURCES = [f"{package}/src" for package in PACKAGES]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
+ALL = ["rushlight", "rushlight-cuda"]  # what the tests need; the root leaves out what has a device
 DEMO = PYPROJECT["project"]["optional-dependencies"]["demo"]
 TORCH = "torch==2.13.0"  # the version whose behaviour Rushlight reproduces
 
@@ -70,11 +77,12 @@ def tests_wheels(session: nox.Session) -> None:
     session.run(*build, *[f"./{package}" for package in PACKAGES], ".")
     session.run("python", "tests/packaging/check_wheels.py", str(wheels))
 
-    alone = {name: f"rushlight-{name}" for name in ("core", "cpu", "opencl", "nn")}
+    names = ("core", "cpu", "cuda", "opencl", "nn")
+    alone = {name: f"rushlight-{name}" for name in names}
     for name, distribution in alone.items():
         python = clean_environment(session, name, wheels, distribution)
         session.run(python, f"tests/packaging/alone/{name}.py", external=True)
-    python = clean_environment(session, "all", wheels, "rushlight", *group("test"), *DEMO)
+    python = clean_environment(session, "all", wheels, *ALL, *group("test"), *DEMO)
     pytest = [python, "-m", "pytest", "-n", "2", *session.posargs]
     session.run(*pytest, env=TEST_ENVIRONMENT, external=True)
 

@@ -18,6 +18,7 @@ EXPECTED = {
     ],
     "rushlight_cpu": ["rushlight_cpu/__init__.py", "rushlight_cpu/py.typed"],
     "rushlight_opencl": ["rushlight_opencl/__init__.py", "rushlight_opencl/py.typed"],
+    "rushlight_cuda": ["rushlight_cuda/__init__.py", "rushlight_cuda/py.typed"],
     "rushlight_nn": [
         f"rushlight/{folder}/{name}"
         for folder in ("nn", "optim", "utils/data")

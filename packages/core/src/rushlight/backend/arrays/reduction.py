@@ -41,10 +41,10 @@ def reducer(xp: ArrayModule, ufunc: str, function: str) -> Kernel:
 
 def _adder(xp: ArrayModule) -> Callable[[Array, Dims, bool], Array]:
     """The sum over dimensions, in the array's own dtype."""
-    add = xp.add.reduce
+    add, host = xp.add.reduce, xp is np
 
     def total(x: Array, dim: Dims, keepdim: bool) -> Array:
-        if dim == (0,) and x.ndim > 1 and x.shape[0] > _LONG:
+        if host and dim == (0,) and x.ndim > 1 and x.shape[0] > _LONG:
             # NumPy adds rows one after the other: the error would grow with their number.
             parts = [
                 add(x[start : start + _LONG], dim, x.dtype, None, keepdim)

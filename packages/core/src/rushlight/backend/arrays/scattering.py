@@ -20,6 +20,7 @@ from ._common import (
     check_index,
     with_reduced,
 )
+from ._folding import fold_at
 from .indexing import check_indices, element_offsets, index_key
 
 # Kernels that can write into their first operand: `out=x`.
@@ -44,7 +45,7 @@ def _add_rows(xp: ArrayModule, out: Array, index: Array, rows: Array) -> None:
     round by round; `ufunc.at` on rows takes three times as long.
     """
     if out.ndim == 1 or xp is not np or len(index) < 64:
-        xp.add.at(out, index, rows)
+        fold_at(xp, "add", out, index, rows)
         return
     order = np.argsort(index, kind="stable")
     ordered = index[order]
@@ -106,7 +107,7 @@ def _scatter(xp: ArrayModule) -> Kernels:
             return _written_back(out, flat)
         if not include_self:
             flat[places] = neutral(reduce, x.dtype)
-        getattr(xp, folds[reduce]).at(flat, places, values)
+        fold_at(xp, folds[reduce], flat, places, values)
         if reduce == "mean":
             counts = xp.bincount(places, minlength=flat.size)
             counts = xp.maximum(counts + include_self, 1)
@@ -165,7 +166,7 @@ def _rows(xp: ArrayModule) -> Kernels:
         check_index(index, x.shape[dim] if x.ndim else 1, dim, who="index_add")
         added = rows_of(src, dim)
         if alpha != 1:
-            factor = np.asarray(alpha).astype(x.dtype)
+            factor = np.asarray(alpha).astype(x.dtype)[()]  # a scalar belongs to no device
             added = added & bool(alpha) if x.dtype.kind == "b" else added * factor
         out = x.copy() if out is None else out
         _add_rows(xp, rows_of(out, dim), index.reshape(-1), added)
@@ -233,7 +234,10 @@ def _anywhere(xp: ArrayModule) -> Kernels:
         out = x.copy(order="C") if out is None and host else x.copy() if out is None else out
         flat = out.reshape(-1)
         if accumulate:
-            xp.add.at(flat, index.reshape(-1), src.reshape(-1))
+            places = index.reshape(-1)
+            # One number for each place: -1 and the last one are the same.
+            places = places if host else xp.where(places < 0, places + flat.size, places)
+            fold_at(xp, "add", flat, places, src.reshape(-1))
         else:
             flat[index.reshape(-1)] = src.reshape(-1)
         return _written_back(out, flat)
