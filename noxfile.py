@@ -20,7 +20,8 @@ PACKAGES = [
 ]
 SOURCES = [f"{package}/src" for package in PACKAGES]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-ALL = ["rushlight", "rushlight-cuda"]  # what the tests need; the root leaves out what has a device
+# What the tests need: the root leaves out the packages for devices that not everybody has.
+ALL = ["rushlight", "rushlight-cuda", "rushlight-opencl"]
 DEMO = PYPROJECT["project"]["optional-dependencies"]["demo"]
 TORCH = "torch==2.13.0"  # the version whose behaviour Rushlight reproduces
 
