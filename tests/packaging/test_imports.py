@@ -21,7 +21,8 @@ LAYERS = {
     " _detour _generator",
     4: "_autograd _interpreters _autocast",
     5: "_ops",
-    6: "linalg fft special ops signal masked autograd func random serialization _checkpoint utils",
+    6: "linalg fft special ops signal masked autograd func random serialization _checkpoint utils"
+    " _profiling",
     7: "compile export profiler accelerator _device_module _preflight",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}

@@ -125,6 +125,7 @@ if TYPE_CHECKING:
     from rushlight import accelerator as accelerator
     from rushlight import nn as nn
     from rushlight import optim as optim
+    from rushlight import profiler as profiler
 else:
     _LAZY = (
         "nn", "optim", "testing", "func", "random", "signal", "masked", "accelerator", "profiler",

@@ -1,5 +1,7 @@
 """`rushlight.autograd`: reverse mode, its modes, hooks, custom functions and checks."""
 
+from typing import Any
+
 from .._autograd.engine import backward as backward
 from .._autograd.engine import grad as grad
 from .._autograd.function import Function as Function
@@ -16,3 +18,11 @@ from . import graph as graph
 from ._gradcheck import GradcheckError as GradcheckError
 from ._gradcheck import gradcheck as gradcheck
 from ._gradcheck import gradgradcheck as gradgradcheck
+
+
+def __getattr__(name: str) -> Any:
+    if name == "profiler":  # imported when it is wanted
+        from importlib import import_module
+
+        return import_module(f"{__name__}.profiler")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
