@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class Terminal:
     """
 
     def __init__(self, total: int) -> None:
-        self.total, self.count, self.bad = total, 0, 0
+        self.total, self.count, self.bad, self.told = total, 0, 0, 0
         self.stage = ""
         self.live = sys.stderr.isatty()
         self.drawn = 0.0
@@ -45,10 +46,12 @@ class Terminal:
             self.say(f"{self.stage} ...")
         if result.outcome in BAD:
             self.bad += 1
-            if self.bad <= _SHOWN:
-                self.say(failure(result))
-            elif self.bad == _SHOWN + 1:
-                self.say("(further failures are counted; --json FILE has them all)")
+            if result.outcome != "missing":  # told together at the end: a young backend lacks many
+                self.told += 1
+                if self.told <= _SHOWN:
+                    self.say(failure(result))
+                elif self.told == _SHOWN + 1:
+                    self.say("(further failures are counted; --json FILE has them all)")
         if self.live and time.monotonic() - self.drawn > 0.1:
             self.drawn = time.monotonic()
             line = f"{self.count} of {self.total}, {self.bad} not right: {result.case.id}"
@@ -81,6 +84,10 @@ def summary(card: Scorecard, seconds: float) -> str:
     lines = ["", card.text(), ""]
     reasons = {r.reason for r in card.results if r.outcome == "expected"}
     lines += [f"expected to fail: {reason}" for reason in sorted(reasons)]
+    absent = [r.case.operator or "" for r in card.results if r.outcome == "missing"]
+    if absent:
+        told = f"missing kernels: {', '.join(dict.fromkeys(absent))}"
+        lines += textwrap.wrap(told, 100, subsequent_indent="  ", break_long_words=False)
     lines += [f"PROBLEM: {problem}" for problem in card.problems]
     broken = next((r.reason for r in card.results if r.outcome == "not run"), "")
     if broken:

@@ -6,7 +6,7 @@ Tests run `call(device="cpu")` for each call of `calls("value")`, and so on for 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import _dtypes
@@ -14,6 +14,14 @@ from .._dtypes import DType
 from .._registered import operators
 from . import checks, forms
 from .samples import Sample, groups
+
+_NARROWER = {_dtypes.float64: _dtypes.float32, _dtypes.complex128: _dtypes.complex64}
+#: Checks that are made in double precision, and what they are where a device has none.
+_NARROWED: dict[Callable[..., None], Callable[..., None]] = {
+    checks.check_gradient: checks.check_gradient_by_host,
+    checks.check_jvp: checks.check_jvp,
+    checks.check_vmap: checks.check_vmap,
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,15 @@ class Call:
         found.update(x.dtype for x in case.inputs if x is not None and x.dtype is not None)
         found.update(value for value in case.attributes.values() if isinstance(value, DType))
         return frozenset(found)
+
+    def narrowed(self) -> Call | None:
+        """The call in single precision, for a device without double; None where another call of
+        the suite is that already."""
+        check = _NARROWED.get(self.check)
+        if check is None:
+            return None
+        narrow = tuple(_NARROWER.get(a, a) if isinstance(a, DType) else a for a in self.arguments)
+        return replace(self, check=check, arguments=narrow)
 
     def __str__(self) -> str:
         words = [a.name if isinstance(a, DType) else str(a) for a in self.arguments]

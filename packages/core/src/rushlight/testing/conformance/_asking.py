@@ -8,7 +8,8 @@ import traceback
 from ..._device import device as Device
 from ..._errors import Explained
 from ...backend import Backend, backend_for
-from ._case import Case, Result, Skip
+from ..suite import Call
+from ._case import Case, Missing, Result, Skip
 
 
 def backend_of(label: str) -> Backend:
@@ -30,6 +31,8 @@ def ask(case: Case, device: str) -> Result:
         raise
     except Skip as raised:
         outcome, reason, details = "skipped", str(raised), ""
+    except Missing as raised:
+        outcome, reason, details = "missing", str(raised), ""
     except NotImplementedError as raised:
         outcome, reason = _absence(case, device, raised)
         details = "" if outcome == "blocked" else _traced(raised)
@@ -41,8 +44,13 @@ def ask(case: Case, device: str) -> Result:
 
 def _asked(case: Case, device: str) -> tuple[str, str, str]:
     if case.needs:
-        lacking = case.needs - backend_of(device).manifest.dtypes
+        has = backend_of(device).manifest.dtypes
+        lacking = case.needs - has
         if lacking:
+            narrowed = case.call.narrowed() if isinstance(case.call, Call) else None
+            if narrowed is not None and narrowed.needs <= has:
+                narrowed(device)
+                return "passed", "", ""
             names = ", ".join(sorted(dtype.name for dtype in lacking))
             raise Skip(f"the device has no {names}")
     case.call(device)

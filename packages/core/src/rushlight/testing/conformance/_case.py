@@ -18,6 +18,10 @@ class Skip(Exception):
     """Raised by a case that does not apply to a device; the text says why."""
 
 
+class Missing(Exception):
+    """Raised by a case that asks whether a kernel is there, if it is not."""
+
+
 @dataclass(frozen=True)
 class Case:
     """One thing that is asked of a device.

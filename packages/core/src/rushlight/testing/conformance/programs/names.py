@@ -6,13 +6,12 @@ import difflib
 from collections.abc import Mapping
 
 from ...._dtypes import ALL, DType, bool_, float32, int64
-from ...._errors import error
 from ...._registered import operators
 from ....backend import API_VERSION, DeviceRuntime, Manifest, backend_for
 from ....backend._registry import normalized
 from ...owed import is_optional, owed
 from .._asking import backend_of, kernels_of
-from .._case import Case, Skip
+from .._case import Case, Missing, Skip
 from ._table import PROGRAMS, program
 
 _CLASSES = {"bool", "integer", "floating", "reduced", "complex", "default"}
@@ -85,10 +84,10 @@ def _kernel(name: str, device: str) -> None:
         return
     if is_optional(name):
         raise Skip(f"{name} is optional, and absent")
-    raise error(
-        NotImplementedError, name, "the device has no kernel, and there is no decomposition",
-        fix=f"write one, or note kernel-{name} in xfails.txt",
-    )  # fmt: skip
+    raise Missing(
+        f"the device has no kernel of {name}, and there is no decomposition: write one, or note "
+        f"kernel-{name} in xfails.txt"
+    )
 
 
 def _enter(name: str) -> None:
