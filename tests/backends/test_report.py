@@ -32,6 +32,8 @@ from rushlight.backend import (
 from rushlight.backend._tables import bytes_text, table
 from rushlight.testing.owed import owed
 
+SPOKEN = ".".join(map(str, API_VERSION))
+
 GOOD = """
     from rushlight.backend import ArrayDevice, Backend, Manifest, hookimpl
     from rushlight.backend.arrays import array_kernels
@@ -129,7 +131,7 @@ def test_versions(found: dict[str, Any]) -> None:
 
 def test_good_backend(found: dict[str, Any]) -> None:
     one = backend_of(found, "good")
-    assert one["status"] == "ok" and one["api"] == [1, 0]
+    assert one["status"] == "ok" and one["api"] == list(API_VERSION)
     assert one["providers"] == [{"distribution": "rushlight-good", "version": "1.2"}]
     assert one["dtypes"] == ["bool", "float32", "int64"]
     assert one["missing"] == ["cumsum"]
@@ -194,16 +196,16 @@ def test_devices_that_cannot_be_used(found: dict[str, Any]) -> None:
 def test_plugin_of_another_protocol(found: dict[str, Any]) -> None:
     one = backend_of(found, "future")
     assert one["status"] == "failed"
-    assert "it was written for protocol 2.0, this core speaks 1.0" in one["cause"]
+    assert f"it was written for protocol 2.0, this core speaks {SPOKEN}" in one["cause"]
 
 
 def test_report_for_people(found: dict[str, Any]) -> None:
     text = shown(found)
     lines = text.splitlines()
-    assert lines[0] == f"rushlight {rushlight.__version__}, backend protocol 1.0"
+    assert lines[0] == f"rushlight {rushlight.__version__}, backend protocol {SPOKEN}"
     assert f"numpy {np.__version__}" in lines[2] and "no-such-thing (absent)" in lines[2]
-    assert "good: rushlight-good 1.2, protocol 1.0; wood" in lines
-    start = lines.index("good: rushlight-good 1.2, protocol 1.0; wood")
+    assert f"good: rushlight-good 1.2, protocol {SPOKEN}; wood" in lines
+    start = lines.index(f"good: rushlight-good 1.2, protocol {SPOKEN}; wood")
     one = backend_of(found, "good")
     assert lines[start + 1] == (
         f"  kernels:  {len(one['kernels'])}, of {one['primitives']} primitives "
@@ -304,7 +306,7 @@ def test_protocol_version_that_cannot_be_read(api: Any) -> None:
         "backend 'odd': its protocol version can't be read",
         f"  given:    api={api!r}",
         "  expected: two integers, major and minor",
-        "  to fix:   write api=(1, 0)",
+        f"  to fix:   write api={API_VERSION}",
     ]
 
 

@@ -13,7 +13,7 @@ from .._dtypes import DType
 
 #: (major, minor) of this protocol.  A minor version only adds; backends written for the two minors
 #: before this one, with the same major, keep working, and others are refused when they are loaded.
-API_VERSION = (1, 0)
+API_VERSION = (1, 1)
 Kernel = Callable[..., Any]
 KernelEntry = Kernel | Mapping[str, Kernel]
 K = TypeVar("K", bound=KernelEntry)
