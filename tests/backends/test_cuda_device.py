@@ -22,7 +22,7 @@ def test_the_duties_it_takes_on(runtime: Any) -> None:
     taken = set(optional_duties(runtime))
     assert taken >= {
         "description", "binding", "streams", "events", "stream memory", "pinned memory",
-        "late copies", "peer copy", "statistics", "free memory",
+        "late copies", "peer copy", "statistics", "peaks", "free memory",
     }  # fmt: skip
 
 
@@ -101,6 +101,8 @@ def test_statistics(runtime: Any, machine: Any) -> None:
     after = runtime.memory_stats()
     assert "free all blocks" in machine.log
     assert after["reserved"] < peak == after["peak"]
+    runtime.reset_peak()
+    assert runtime.memory_stats()["peak"] == after["reserved"]
     assert runtime.memory_info() == (machine.memory - machine.reserved, machine.memory)
 
 

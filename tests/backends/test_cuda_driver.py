@@ -150,6 +150,46 @@ def test_the_type_cuda_is_this_package() -> None:
     assert "CuPy 14.2.0, driver for CUDA 13.0" in told
 
 
+def test_a_torch_program_finds_its_functions() -> None:
+    told = program(
+        PRESENT
+        + """
+cuda = rushlight.cuda
+print(cuda.is_available(), cuda.device_count(), cuda.get_device_name(1))
+cuda.manual_seed_all(3)
+stream = cuda.Stream()
+with cuda.stream(stream):
+    x = rushlight.ones(3, device="cuda") * 2
+x.record_stream(stream)
+mark = cuda.Event(enable_timing=True)
+mark.record(stream)
+cuda.current_stream().wait_event(mark)
+cuda.synchronize()
+print(mark.query(), x)
+cuda.set_device(1)
+print(rushlight.ones(1, device="cuda").device, rushlight.ones(2).pin_memory().is_pinned())
+print(x.to("cuda:1", non_blocking=True).device)
+rushlight.cuda.reset_peak_memory_stats()
+cuda.empty_cache()
+print(cuda.max_memory_allocated(0) >= cuda.memory_allocated(0), len(cuda.mem_get_info()))
+with rushlight.autocast("cuda", dtype=rushlight.float16):
+    print((x.reshape(1, 3) @ x.reshape(3, 1)).dtype)
+"""
+    )
+    assert told.splitlines() == [
+        "True 2 Stand-in 1",
+        "True tensor([2., 2., 2.], device='cuda:0')",
+        "cuda:1 True",
+        "cuda:1",
+        "True 2",
+        "rushlight.float16",
+    ]
+
+
+def test_without_cupy_cuda_is_not_available() -> None:
+    assert program(ABSENT + "import rushlight; print(rushlight.cuda.is_available())") == "False\n"
+
+
 def test_the_report_has_a_line_with_cause_and_cure() -> None:
     child = subprocess.run(
         [sys.executable, "-m", "rushlight", "--json"], capture_output=True, text=True, check=True,

@@ -137,6 +137,10 @@ class CudaDevice(ArrayDevice):
                 "reserved": reserved,
             }
 
+    def reset_peak(self) -> None:
+        """See `OptionalDuties.reset_peak`."""
+        self._peak = 0  # the next figures begin with what is reserved then
+
     def empty_cache(self) -> None:
         """See `OptionalDuties.empty_cache`."""
         self._tidy()
