@@ -200,4 +200,5 @@ def test_the_report_has_a_line_with_cause_and_cure() -> None:
         pytest.skip("this machine has a card")
     assert "RuntimeError" in found["cause"]
     assert found["fix"]
+    assert not found["traceback"], "it has said what is missing"
     assert found["providers"] == [{"distribution": "rushlight-cuda", "version": "0.1.0"}]

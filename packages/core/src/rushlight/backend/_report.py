@@ -71,7 +71,9 @@ def failure(raised: Exception, kind: str) -> dict[str, Any]:
     """Why a backend can't be used, as plain data."""
     known = _registry._failed.get(kind)
     if known is not None:
-        cause, traceback = known.cause, known.traceback
+        # A backend that says itself what is missing has said all there is to know.
+        told = isinstance(_registry._failed_cause.get(kind), Explained)
+        cause, traceback = known.cause, "" if told else known.traceback
     elif isinstance(raised, Explained):
         cause, traceback = f"{raised.summary} ({raised.given})", ""
     else:
