@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import rushlight
 from rushlight.backend.arrays._folding import fold_at
+from rushlight.testing import conformance
 from rushlight.testing.suite import Call, calls
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -109,6 +110,14 @@ def test_folding_at_equal_indices_is_numpys_at(
 @pytest.fixture(autouse=True)
 def _with_standin(cupy_standin: ModuleType) -> None:
     """The stand-in is loaded before anything here runs."""
+
+
+@pytest.mark.parametrize("stage", ["memory", "errors", "training", "reproducibility", "devices"])
+def test_stage_of_the_conformance_suite(stage: str) -> None:
+    results: list[conformance.Result] = []
+    conformance.run("standin", stages=[stage], keep_going=True, listener=results.append)
+    assert results
+    assert [r for r in results if r.outcome not in ("passed", "skipped")] == []
 
 
 def test_the_same_seed_gives_the_same_bits() -> None:
