@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ class CudaDevice(ArrayDevice):
         self._alone = cupy.cuda.runtime.getDeviceCount() == 1
         self._pool = cupy.get_default_memory_pool()
         self._peak = 0
+        # Threads may share a device, and both lists are made anew when they are tidied.
+        self._lock = Lock()
         # Host arrays that are being read, with the event after the copy.
         self._reading: list[tuple[Any, HostArray]] = []
         # Memory that another stream uses: the stream, and the event at which it may go.
@@ -195,7 +198,8 @@ class CudaDevice(ArrayDevice):
             made = self.xp.empty(array.shape, array.dtype)
             if array.nbytes:
                 made.data.copy_from_host_async(array.ctypes.data, array.nbytes, stream)
-                self._reading.append((stream.record(), array))
+                with self._lock:
+                    self._reading.append((stream.record(), array))
             return made
 
     def to_host(self, native: Any) -> HostArray:
@@ -278,7 +282,8 @@ class CudaDevice(ArrayDevice):
     def record_stream(self, buffer: Any, stream: Any) -> None:
         """See `OptionalDuties.record_stream`."""
         self._tidy()
-        self._lent.append([buffer.data.mem, self._queue(stream), None])
+        with self._lock:
+            self._lent.append([buffer.data.mem, self._queue(stream), None])
 
     def _queue(self, stream: Any) -> Any:
         return self.xp.cuda.Stream.null if stream is None else stream
@@ -289,9 +294,10 @@ class CudaDevice(ArrayDevice):
 
     def _tidy(self) -> None:
         """Lets go of what asynchronous copies and other streams have finished with."""
-        if self._reading:
+        if not self._reading and not self._lent:
+            return
+        with self._lock:
             self._reading = [entry for entry in self._reading if not entry[0].done]
-        if self._lent:
             self._lent = [entry for entry in self._lent if self._is_needed(entry)]
 
     def _is_needed(self, entry: list[Any]) -> bool:
