@@ -30,6 +30,9 @@ INEXACT = (*FLOATING, *COMPLEX)
 NUMERIC = (*REAL, *COMPLEX)
 EVERY = (*NUMERIC, *BOOL)
 WHOLE = (*INTEGER, *BOOL)
+#: More elements than a block, and no multiple of any vector's, warp's or block's width: where a
+#: kernel handles the last ones wrongly, small samples do not notice.
+MANY = 1031
 
 
 @dataclass(frozen=True)
@@ -161,18 +164,29 @@ def samples(name: str, reference: Reference | None, *cases: Case | Input, **opti
     return Group(name, reference, full, **options)
 
 
+def _first(options: dict[str, Any]) -> tuple[DType, ...]:
+    """The first of a table's dtypes, which stands for all where the width matters, not the kind."""
+    dtypes: tuple[DType, ...] = options.get("dtypes", FLOATING)
+    return dtypes[:1]
+
+
 def unary(
     name: str,
     reference: Reference,
     domain: Callable[..., Input] = real,
     *,
     extremes: bool = True,
+    many: Callable[..., Input] | None = None,
     **options: Any,
 ) -> Group:
-    """The samples of an elementwise function of one tensor over a domain."""
+    """The samples of an elementwise function of one tensor over a domain.
+
+    `many` is the domain of the large sample, where the function crosses zero in the other one.
+    """
     cases = [case(domain(2, 3)), case(domain()), case(domain(2, 0))]
     if extremes:
         cases.append(case(special(), dtypes=FLOATING, smooth=False))
+    cases.append(case((many or domain)(MANY), dtypes=_first(options), smooth=False))
     return Group(name, reference, tuple(cases), **options)
 
 
@@ -183,9 +197,10 @@ def binary(
     y: Callable[..., Input] = real,
     *,
     extremes: bool = True,
+    many: Callable[..., Input] | None = None,
     **options: Any,
 ) -> Group:
-    """The samples of an elementwise function of two tensors, each over a domain."""
+    """The samples of an elementwise function of two tensors, each over a domain; see `unary`."""
     cases = [
         case(x(2, 3), y(2, 3)),
         case(x(3, 1), y(2)),
@@ -195,4 +210,6 @@ def binary(
     if extremes:
         pairs = (special_pairs(0), special_pairs(1))
         cases.append(case(*pairs, dtypes=FLOATING, smooth=False))
+    cases.append(case((many or x)(MANY), (many or y)(MANY), dtypes=_first(options), smooth=False))
+    cases.append(case(x(2, 3), y(), dtypes=_first(options), smooth=False))
     return Group(name, reference, tuple(cases), **options)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ._inputs import index, real
+from ._inputs import fixed, index, real
 from ._table import EVERY, FLOATING, case, samples
 
 
@@ -37,6 +37,7 @@ SAMPLES = [
         case(real(3, 4), index(3, 2, 2), index(4, 2), dims=(0, 1)),
         case(real(2, 3, 2), index(2, 3), index(2, 3), dims=(0, 2)),
         case(real(3, 2), index(3, 0), dims=(0,)),
+        case(real(3, 4), fixed(-1, 0, -3), fixed(2, -4, -1), dims=(0, 1)),
         dtypes=EVERY,
         tolerance=0.0,
     ),
@@ -47,6 +48,7 @@ SAMPLES = [
         case(real(4, 3), real(2, 3), index(4, 2), dims=(0,), accumulate=True),
         case(real(4, 3), real(), index(4, 2), index(3, 2), dims=(0, 1), accumulate=True),
         case(real(3, 2), real(0, 2), index(3, 0), dims=(0,)),
+        case(real(3, 2), real(2, 2), fixed(-1, -3), dims=(0,)),
         dtypes=(*FLOATING, *EVERY[4:5]),
         forms=False,
     ),

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._dtypes import bool_
+from ..._dtypes import bool_, int64
 from ._inputs import mask, values
 from ._table import BOOL, EVERY, REAL, binary, case, samples, unary
 
@@ -12,11 +12,13 @@ _SIMPLE: dict[str, Any] = {"dtypes": EVERY, "result": bool_}
 _ORDERED: dict[str, Any] = {"dtypes": (*REAL, *BOOL), "result": bool_}
 # Random floats are hardly ever equal.
 _TIES = case(values(1.0, 2.0, 3.0), values(1.0, 3.0, 2.0))
+# Of these, the lower 32 bits are equal.
+_WIDE = case(values(1 << 40, 1, 1 << 33), values(0, (1 << 40) + 1, 1 << 33), dtypes=(int64,))
 
 
 def _compare(name: Any, reference: Any, **options: Any) -> Any:
     plain = binary(name, reference, **options)
-    return samples(name, reference, *plain.cases, _TIES, **options)
+    return samples(name, reference, *plain.cases, _TIES, _WIDE, **options)
 
 
 SAMPLES = [

@@ -34,6 +34,7 @@ SAMPLES = [
         _nll,
         case(real(3, 4), index(4, 3), constant(positive(4)), **_MEAN),
         case(real(3, 4), fixed(0, 2, 1), None, reduction="sum", ignore_index=2),
+        case(real(3, 4), fixed(0, 2, 1), None, reduction="mean", ignore_index=2),
         case(real(2, 3, 2), index(3, 2, 2), None, reduction="none", ignore_index=-100),
         # torch has no derivative by the weights.
         **_ALL,
@@ -43,6 +44,7 @@ SAMPLES = [
         _cross_entropy,
         case(real(3, 4), index(4, 3), **_MEAN),
         case(real(3, 4), fixed(0, 2, 1), reduction="sum", ignore_index=2),
+        case(real(3, 4), fixed(0, 2, 1), reduction="mean", ignore_index=2),
         case(real(2, 3, 2), index(3, 2, 2), reduction="none", ignore_index=-100),
         result=("same", "wide"),
         **_ALL,

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ._inputs import near, real, with_nan
+from ..._dtypes import float16
+from ._inputs import near, positive, real, values, with_nan
 from ._table import INEXACT, case, samples
 
 _CASES = (
@@ -12,6 +13,7 @@ _CASES = (
     case(real(2, 3), dim=(1,), keepdim=True),
     case(real(2, 2, 3), dim=(0, 2)),
     case(real(3, 0), dim=(0,)),
+    case(positive(2, 301), dim=(1,), smooth=False),
     case(with_nan(2, 3), dim=(1,), smooth=False),
 )
 
@@ -36,8 +38,14 @@ _SPREAD = (
     case(near(1e3, 8), dim=(0,), dtypes=INEXACT[:2], smooth=False),
 )
 
+_MEANS = (
+    case(real(0, 3), dim=(0,), smooth=False),
+    # The sum is beyond the dtype, the mean is not.
+    case(values(60000.0, 60000.0, 30000.0), dim=(0,), dtypes=(float16,), smooth=False),
+)
+
 SAMPLES = [
-    samples("mean", _mean, *_CASES, dtypes=INEXACT),
+    samples("mean", _mean, *_CASES, *_MEANS, dtypes=INEXACT, tolerance=16.0),
     samples("var", _var, *_SPREAD, dtypes=INEXACT, result="real", tolerance=16.0),
     samples("std", _std, *_SPREAD, dtypes=INEXACT, result="real", tolerance=16.0),
 ]

@@ -84,6 +84,10 @@ def _avg_pool(
 
 _MAX = (
     case(
+        distinct(1, 2, 6),
+        kernel_size=(3,), stride=(2,), padding=(0,), dilation=(1,), ceil_mode=True,
+    ),
+    case(
         distinct(1, 2, 5),
         kernel_size=(2,), stride=(2,), padding=(1,), dilation=(1,), ceil_mode=False,
     ),

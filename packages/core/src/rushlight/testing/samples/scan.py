@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..._dtypes import int64
-from ._inputs import distinct, near, real, values, with_nan
+from ._inputs import distinct, near, real, values, with_nan, within
 from ._table import FLOATING, INEXACT, REAL, case, samples
 
 _CASES = (
@@ -14,6 +14,7 @@ _CASES = (
     case(real(2, 3, 2), dim=1),
     case(real(3), dim=0),
     case(real(2, 0), dim=1),
+    case(within(0.99, 1.01)(2, 301), dim=1, dtypes=FLOATING[:2], smooth=False),
     case(with_nan(2, 3), dim=1, dtypes=FLOATING, smooth=False),
 )
 _ORDERED = (

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..references import log_softmax, softmax
-from ._inputs import chance, near, real, with_inf, with_nan
+from ._inputs import chance, near, real, values, with_inf, with_nan
 from ._table import FLOATING, case, samples
 
 _CASES = (
@@ -16,6 +16,9 @@ _CASES = (
     case(real(2, 0, 3), dim=2),
     case(real(2, 0), dim=1),
     case(near(1e4, 5), dim=0, smooth=False),
+    case(real(2, 131), dim=1, smooth=False),
+    case(values(0.0, -200.0, 10.0), dim=0, smooth=False),
+    case(values([[float("-inf")] * 3, [float("-inf"), 0.0, 1.0]]), dim=1, smooth=False),
     case(with_inf(4), dim=0, smooth=False),
     case(with_nan(2, 3), dim=1, smooth=False),
 )

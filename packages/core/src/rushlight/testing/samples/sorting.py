@@ -63,6 +63,7 @@ _ORDER = (
     case(distinct(2, 0), dim=1),
     case(values(3, 1, 3, 1, 2), dim=0, stable=True, smooth=False),
     case(values(3, 1, 3, 1, 2), dim=0, stable=True, descending=True, smooth=False),
+    case(distinct(2, 131), dim=1, smooth=False, dtypes=FLOATING[:2]),
     case(with_nan(4), dim=0, dtypes=FLOATING, smooth=False),
     case(with_nan(4), dim=0, descending=True, dtypes=FLOATING, smooth=False),
 )

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from ._inputs import mask, positive, real, values
-from ._table import COMPLEX, EVERY, FLOATING, INEXACT, NUMERIC, REAL, case, samples
+from ..._dtypes import bool_
+from ._inputs import fixed, mask, positive, real, values
+from ._table import COMPLEX, EVERY, FLOATING, INEXACT, MANY, NUMERIC, REAL, case, samples
 
 
 def _clamp(x: Any, low: Any, high: Any) -> Any:
@@ -21,6 +22,13 @@ SAMPLES = [
         case(mask(2, 3), real(2, 3), real(2, 3)),
         case(mask(3, 1), real(2), real()),
         case(mask(0, 1), real(2), real(2)),
+        # What is not chosen does not count, NaN and infinity included.
+        case(
+            fixed(True, False, True, dtype=bool_),
+            values(1.0, float("nan"), 2.0), values(float("inf"), 3.0, float("nan")),
+            dtypes=FLOATING, smooth=False,
+        ),
+        case(mask(MANY), real(MANY), real(MANY), dtypes=FLOATING[:1], smooth=False),
         dtypes=EVERY,
         tolerance=0.0,
     ),
@@ -69,4 +77,4 @@ SAMPLES = [
         dtypes=(*FLOATING, *COMPLEX),
         tolerance=64.0,
     ),
-]
+]  # fmt: skip

@@ -50,15 +50,23 @@ def _sgn(x: Any) -> Any:
     return x / np.abs(x)
 
 
+def _near_zero(name: str, reference: Any, *domain: Any, **options: Any) -> Any:
+    """Samples of a function that exists because its formula cancels near 0."""
+    options = options or _REAL_FLOATS
+    plain = unary(name, reference, *domain, **options)
+    tiny = case(values(1e-4, -3e-5, 2e-3, -1e-6), dtypes=FLOATING[:2], smooth=False)
+    return samples(name, reference, *plain.cases, tiny, **options)
+
+
 SAMPLES = [
     unary("neg", np.negative, dtypes=NUMERIC),
     unary("exp", np.exp, **_FLOATS),
     unary("exp2", np.exp2, **_REAL_FLOATS),
-    unary("expm1", np.expm1, **_REAL_FLOATS),
+    _near_zero("expm1", np.expm1),
     unary("log", np.log, positive, **_FLOATS),
     unary("log2", np.log2, positive, **_FLOATS),
     unary("log10", np.log10, positive, **_FLOATS),
-    unary("log1p", np.log1p, positive, **_FLOATS),
+    _near_zero("log1p", np.log1p, positive, **_FLOATS),
     unary("sin", np.sin, **_FLOATS),
     unary("cos", np.cos, **_FLOATS),
     unary("tan", np.tan, unit, tolerance=8.0, **_FLOATS),
@@ -102,7 +110,7 @@ SAMPLES = [
         dtypes=REAL,
     ),
     samples("frexp", np.frexp, real(2, 3), real(0), dtypes=FLOATING[:3], result=("same", int32)),
-    unary("logit", lambda x: np.log(x / (1 - x)), chance, extremes=False, tolerance=32.0),
+    unary("logit", lambda x: np.log(x / (1 - x)), chance, extremes=False, many=within(0.05, 0.4), tolerance=32.0),
     binary("sigmoid_backward", lambda x, y: x * y * (1 - y), dtypes=(*FLOATING, *COMPLEX)),
-    binary("tanh_backward", lambda x, y: x * (1 - y * y), dtypes=(*FLOATING, *COMPLEX)),
+    binary("tanh_backward", lambda x, y: x * (1 - y * y), many=unit, dtypes=(*FLOATING, *COMPLEX)),
 ]
