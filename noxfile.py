@@ -125,6 +125,18 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def mutation(session: nox.Session) -> None:
+    """Plant defects in backends, one at a time: does the suite notice? (about 10 minutes)
+
+    Arguments are names of defects, or options such as `--markdown docs/mutation.md`.
+    """
+    install_editable(session, *group("test"))
+    session.run(
+        "python", "-m", "rushlight.testing.mutation", *session.posargs, env=TEST_ENVIRONMENT
+    )
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Time Rushlight against torch; arguments go to benchmarks/run.py (`--help` lists them)."""
     install_editable(session, TORCH)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rushlight as rl
-from rushlight.testing.checks import placed
+from rushlight.testing.checks import host_of, placed
 
 # PyTorch's rules, told anew: the category of a type, and its rank within the category.
 CATEGORY = {"bool": 0, "uint8": 1, "int8": 1, "int16": 1, "int32": 1, "int64": 1, "float16": 2,
@@ -87,7 +87,7 @@ def check(name: str, numpy_function: Any, x: Any, y: Any, tags: list[tuple[str, 
     if name in ("maximum", "fmin", "lt") and CATEGORY[wanted] == 3:
         return  # complex numbers have no order; that is refused, and tested elsewhere
     kind = getattr(rl, wanted).numpy
-    sides = [v.numpy() if isinstance(v, rl.Tensor) else np.asarray(v) for v in (x, y)]
+    sides = [host_of(v) if isinstance(v, rl.Tensor) else np.asarray(v) for v in (x, y)]
     with np.errstate(all="ignore"):
         left, right = (s.astype(kind) for s in sides)
         expected = np.asarray(numpy_function(left, right))
@@ -98,9 +98,7 @@ def check(name: str, numpy_function: Any, x: Any, y: Any, tags: list[tuple[str, 
         assert result.dtype is getattr(rl, wanted), f"{result.dtype}, expected {wanted}"
     assert tuple(result.shape) == expected.shape
     # Small whole numbers are exact in every type.
-    assert np.array_equal(
-        np.asarray(result.numpy()).astype(np.complex128), expected.astype(np.complex128)
-    )
+    assert np.array_equal(host_of(result).astype(np.complex128), expected.astype(np.complex128))
 
 
 @settings(max_examples=300)

@@ -119,8 +119,9 @@ def assert_near(
     *,
     elementwise: bool,
     what: str,
+    signed_zeros: bool = False,
 ) -> None:
-    """Asserts agreement up to so many units of the dtype's epsilon."""
+    """Asserts agreement up to so many units of the dtype's epsilon; of zeros' signs if asked to."""
     wanted = np.asarray(expected)
     assert actual.shape == wanted.shape, f"{what}: shape {actual.shape}, expected {wanted.shape}"
     if not dtype.is_inexact:
@@ -139,6 +140,10 @@ def assert_near(
         least = float(finfo(dtype.to_real()).smallest_normal) * epsilon
         near = np.abs(wide - wanted) <= tolerance * (epsilon * size + least)
         same = (wide == rounded) | (np.isnan(wide) & np.isnan(rounded)) | (finite & near)
+        if signed_zeros and not dtype.is_complex:
+            # A zero has the sign that IEEE 754 gives it: 1 / x depends on it.
+            zero = (rounded == 0) & (wide == 0)
+            same &= ~zero | (np.signbit(wide) == np.signbit(rounded))
     assert np.all(same), f"{what}:\n{wide}\nexpected\n{wanted}\nwrong at {np.argwhere(~same)[:5]}"
 
 
@@ -221,6 +226,7 @@ def _compare_with_reference(
                 group.tolerance,
                 elementwise=group.operator.is_elementwise,
                 what=f"{group.name}, result {place}",
+                signed_zeros=group.signed_zeros,
             )
 
 

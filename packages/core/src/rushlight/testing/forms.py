@@ -67,6 +67,8 @@ def check_inplace(sample: Sample, dtype: DType, device: str) -> None:
     assert form is not None
     for layout in ("contiguous", "transposed", "strided"):
         _check_write(sample, form, arguments(sample, dtype, device, layout=layout), device)
+    if sample.number == 0:
+        _check_overlap(sample, form, dtype, device)
     first = sample.case.inputs[0]
     if is_smooth(sample) and dtype.is_inexact and first is not None and first.varies:
         _check_inplace_gradient(sample, form, device)
@@ -78,6 +80,7 @@ def _check_write(sample: Sample, form: Form, inputs: Any, device: str) -> None:
     positional, keywords = _arranged(sample, inputs)
     others = [None if i is None else host_of(i) for i in inputs[1:]]
     version, before = storage_of(x).version, host_of(x)
+    around = surroundings(x)
     if not can_cast(expected.dtype, x.dtype) or expected.shape != x.shape:
         try:
             form(*positional, **keywords)
@@ -89,9 +92,42 @@ def _check_write(sample: Sample, form: Form, inputs: Any, device: str) -> None:
     assert result is x
     assert_same(x, expected.to(x.dtype), "the in-place form", tolerance=1.0)
     assert storage_of(x).version > version, "the write was not counted"
+    assert surroundings(x) == around, "the write changed memory beside its target"
     for place, (other, host) in enumerate(zip(inputs[1:], others, strict=True)):
         same = other is None or host is None or host_of(other).tobytes() == host.tobytes()
         assert same, f"the write changed input {place + 1}"
+
+
+def _check_overlap(sample: Sample, form: Form, dtype: DType, device: str) -> None:
+    """An operand that shares memory with the target is read before it is written."""
+    hosts = sample.hosts(dtype)
+    if len(hosts) != 2 or not sample.group.operator.is_elementwise:
+        return
+    if any(h is None or not h.size for h in hosts) or sample.case.attributes:
+        return
+    numbers = np.concatenate([np.ravel(h) for h in hosts])  # type: ignore[arg-type]
+    base = from_host(np.concatenate((numbers, numbers)), Device(device))
+    target, operand = base[1:], base[:-1]
+    expected = run(sample, [operators["clone"](target), operators["clone"](operand)], device)[0]
+    if expected.dtype is not dtype:
+        return
+    form(target, operand)
+    assert_same(target, expected, "the in-place form with an operand that overlaps", tolerance=1.0)
+
+
+def surroundings(x: Tensor) -> bytes:
+    """What lies in x's storage beside its elements."""
+    shape, step = tuple(x.shape), x.stride()
+    count = storage_of(x).nbytes() // x.dtype.itemsize
+    start = x.storage_offset()
+    whole = x.detach().as_strided((count,), (1,), 0)
+    places = np.arange(count)
+    if 0 in shape:
+        return host_of(whole).tobytes()
+    reach = start + sum((n - 1) * s for n, s in zip(shape, step, strict=True))
+    assert reach < count, "a tensor reaches beyond its storage"
+    own = np.lib.stride_tricks.as_strided(places[start:], shape, [8 * s for s in step])
+    return host_of(whole)[~np.isin(places, own)].tobytes()
 
 
 def _check_inplace_gradient(sample: Sample, form: Form, device: str) -> None:

@@ -44,11 +44,13 @@ def _adder(xp: ArrayModule) -> Callable[[Array, Dims, bool], Array]:
     add, host = xp.add.reduce, xp is np
 
     def total(x: Array, dim: Dims, keepdim: bool) -> Array:
-        if host and dim == (0,) and x.ndim > 1 and x.shape[0] > _LONG:
+        d = dim[0] if host and len(dim) == 1 else -1
+        if d >= 0 and x.ndim > 1 and x.shape[d] > _LONG and x.strides[d] != x.itemsize:
             # NumPy adds rows one after the other: the error would grow with their number.
+            before = (slice(None),) * d
             parts = [
-                add(x[start : start + _LONG], dim, x.dtype, None, keepdim)
-                for start in range(0, x.shape[0], _LONG)
+                add(x[(*before, slice(start, start + _LONG))], dim, x.dtype, None, keepdim)
+                for start in range(0, x.shape[d], _LONG)
             ]
             return add(xp.stack(parts), (0,), x.dtype, None, False)
         # The dtype keeps NumPy from widening small integers: the core has chosen already.
@@ -63,7 +65,7 @@ def _folds(xp: ArrayModule) -> Kernels:
     either, each = reducer(xp, "logical_or", "any"), reducer(xp, "logical_and", "all")
 
     def sum_(x: Array, *, dim: Dims, keepdim: bool) -> Array:
-        if dim == (0,):
+        if x.size > _LONG:
             return total(x, dim, keepdim)
         return add(x, dim, x.dtype, None, keepdim)  # the usual case, a call less
 

@@ -10,30 +10,29 @@ from pathlib import Path
 
 from ..._errors import error
 from . import DEFECTS, Defect
-from ._harness import Verdict, control, serve, survey
+from ._harness import Verdict, serve, survey
 from ._page import page
 
 
 def main() -> int:
     """Returns 0 if at least 95 % of the defects are killed and sound devices pass."""
-    parser = argparse.ArgumentParser(prog="python -m rushlight.testing.mutation", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m rushlight.testing.mutation", description=__doc__
+    )
     parser.add_argument("names", nargs="*", help="defects to plant; all by default")
     parser.add_argument("--jobs", type=int, default=2, help="processes (2)")
     parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table as a page")
-    parser.add_argument("--no-control", action="store_true", help="leave the sound devices out")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve()
         return 0
     defects = chosen(options.names)
-    verdicts = survey(defects, options.jobs, shown)
-    failing = [] if options.no_control else [
-        (kind, *told)
-        for kind, queue in (("array", False), ("queue", True))
-        for told in control(queue=queue)
-    ]  # fmt: skip
+    controls, verdicts = survey(defects, options.jobs, shown)
+    failing = [
+        (kind, case, told) for kind, made in controls.items() for case, told in made.failing.items()
+    ]
     if options.json:
         rows = [asdict(verdict) for verdict in verdicts]
         print(json.dumps({"verdicts": rows, "control": failing}, indent=1))
@@ -62,7 +61,7 @@ def shown(verdict: Verdict) -> None:
     print(f"{word}  {verdict.defect:36}  {verdict.case:48}  {verdict.message}", file=sys.stderr)
 
 
-def summary(verdicts: list[Verdict], failing: list[tuple[str, ...]]) -> str:
+def summary(verdicts: list[Verdict], failing: list[tuple[str, str, str]]) -> str:
     """What came out, in a few lines."""
     killed = sum(verdict.killed for verdict in verdicts)
     survived = [verdict.defect for verdict in verdicts if not verdict.killed]

@@ -1,38 +1,19 @@
-"""The suite as the harness asks it: named cases, of some operators or all of them."""
+"""The suite as the harness asks it: all of the conformance suite, some operators' cases first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator
 
-from .. import suite
-
-
-@dataclass(frozen=True)
-class Case:
-    """One question to a device; it raises if the answer is wrong."""
-
-    name: str
-    operator: str
-    run: Callable[[str], object]
-
-
-@cache
-def _all() -> tuple[Case, ...]:
-    return tuple(
-        Case(f"{check}: {call}", call.sample.group.name, call)
-        for check in suite.CHECKS
-        for call in suite.calls(check)
-    )
+from ..conformance import Case
+from ..conformance._catalogue import catalogue
 
 
 def every_case() -> Iterator[Case]:
     """The whole suite."""
-    yield from _all()
+    yield from catalogue()
 
 
 def first_cases(operators: tuple[str, ...]) -> Iterator[Case]:
     """The cases of some operators."""
     wanted = frozenset(operators)
-    yield from (case for case in _all() if case.operator in wanted)
+    yield from (case for case in catalogue() if case.operator in wanted)

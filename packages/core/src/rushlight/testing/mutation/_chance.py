@@ -77,7 +77,11 @@ def normal_pairs_exchanged(kernel: Kernel, dtype: DType) -> Kernel:
     return wrong
 
 
-@in_kernel(_F, "normal numbers are right to the last bit but one", "random_normal",)
+@in_kernel(
+    _F,
+    "normal numbers are right to the last bit but one",
+    "random_normal",
+)
 def normal_last_bit(kernel: Kernel, dtype: DType) -> Kernel:
     def wrong(**attributes: Any) -> Any:
         out = kernel(**attributes)

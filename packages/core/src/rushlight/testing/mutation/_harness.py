@@ -6,14 +6,19 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from queue import Empty, Queue
+from typing import Any
 
-from ._cases import Case, every_case, first_cases
+from ..conformance import Case, Skip
+from ._cases import every_case, first_cases
 from ._defect import DEFECTS, Defect
 from ._victim import planted
+
+#: The kernels that each case of the suite calls on a sound device.
+Traces = Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True)
@@ -37,73 +42,132 @@ class Verdict:
     seconds: float = 0.0
 
 
-def judged(defect: Defect, *, whole: bool = True) -> Verdict:
+@dataclass(frozen=True)
+class Control:
+    """What the suite says of a sound device.
+
+    Attributes:
+        failing: The cases that fail, with their messages; there should be none.
+        traces: The kernels that each case calls.
+        asked: How many cases were run.
+    """
+
+    failing: dict[str, str]
+    traces: dict[str, frozenset[str]]
+    asked: int
+
+
+def judged(defect: Defect, traces: Traces | None = None, *, whole: bool = True) -> Verdict:
     """Plants a defect and runs the suite until a case fails.
+
+    The operators' own cases come first, because they find most defects; whether one survives is
+    decided by the whole suite.
 
     Args:
         defect: What is wrong.
-        whole: Whether the whole suite decides; else only the operator's own cases are tried.
+        traces: Of a sound device; a case that calls none of the spoilt kernels is then left out,
+            since it would run as it does there.
+        whole: Whether the whole suite decides; else only the operators' own cases are asked.
     """
     start = time.perf_counter()
-    asked = 0
     device = planted(defect)
-    cases = [first_cases(defect.operators)]
-    if whole:
-        cases.append(every_case())
     seen: set[str] = set()
-    for case in (case for part in cases for case in part):
-        if case.name in seen:
+    parts = [first_cases(defect.operators), *([every_case()] if whole else [])]
+    for case in (case for part in parts for case in part):
+        if case.id in seen or not _reaches(case, defect, traces):
             continue
-        seen.add(case.name)
-        asked += 1
+        seen.add(case.id)
         told = failure_of(case, device)
         if told is not None:
-            return Verdict(defect.name, True, case.name, told, asked, time.perf_counter() - start)
-    return Verdict(defect.name, False, asked=asked, seconds=time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            return Verdict(defect.name, True, case.id, told, len(seen), seconds)
+    return Verdict(defect.name, False, "", "", len(seen), time.perf_counter() - start)
+
+
+def _reaches(case: Case, defect: Defect, traces: Traces | None) -> bool:
+    if traces is None or defect.spoil is None or case.id not in traces:
+        return True
+    return not traces[case.id].isdisjoint(defect.operators)
 
 
 def failure_of(case: Case, device: str) -> str | None:
-    """The first line of a case's failure; None if it passes."""
+    """The first line of a case's failure; None if it passes or does not apply."""
     try:
-        case.run(device)
+        case.call(device)
+    except Skip:
+        return None
     except Exception as raised:
         lines = str(raised).splitlines() or [""]
         return f"{type(raised).__name__}: {lines[0]}"[:160]
     return None
 
 
-def control(*, queue: bool, cases: Iterable[Case] | None = None) -> list[tuple[str, str]]:
-    """The cases that fail on a sound device, each with its message; there should be none."""
-    device = planted(None, queue=queue)
-    asked = every_case() if cases is None else cases
-    told = [(case.name, failure_of(case, device)) for case in asked]
-    return [(name, message) for name, message in told if message is not None]
+def control(*, queue: bool = False, cases: Iterable[Case] | None = None) -> Control:
+    """Runs the suite on a sound device.
+
+    Args:
+        queue: Whether it has a queue.
+        cases: The cases; the whole suite by default.
+    """
+    called: set[str] = set()
+    device = planted(None, queue=queue, called=called)
+    failing: dict[str, str] = {}
+    traces: dict[str, frozenset[str]] = {}
+    for case in every_case() if cases is None else cases:
+        called.clear()
+        told = failure_of(case, device)
+        traces[case.id] = frozenset(called)
+        if told is not None:
+            failing[case.id] = told
+    return Control(failing, traces, len(traces))
 
 
 # -- several processes --------------------------------------------------------------------------
 
 
 def survey(
-    defects: list[Defect], jobs: int, progress: Callable[[Verdict], None] = lambda verdict: None
-) -> list[Verdict]:
-    """Judges defects in child processes; one that dies has killed the defect it was at."""
-    waiting: Queue[Defect] = Queue()
-    for defect in defects:
-        waiting.put(defect)
-    found: dict[str, Verdict] = {}
+    defects: list[Defect],
+    jobs: int,
+    progress: Callable[[Verdict], None] = lambda verdict: None,
+) -> tuple[dict[str, Control], list[Verdict]]:
+    """Judges defects in child processes; a child that dies has killed the defect it was at.
 
-    def work() -> None:
-        for verdict in _from_children(waiting):
-            found[verdict.defect] = verdict
-            progress(verdict)
-
+    Args:
+        defects: What is planted, one at a time.
+        jobs: How many processes.
+        progress: Told each verdict.
+    Returns:
+        What sound devices did, by kind ("array", "queue"), and the verdicts.
+    """
     with ThreadPoolExecutor(jobs) as pool:
+        controls = dict(zip(("array", "queue"), pool.map(_control, (False, True)), strict=True))
+        traces = {name: sorted(kernels) for name, kernels in controls["array"].traces.items()}
+        waiting: Queue[Defect] = Queue()
+        for defect in defects:
+            waiting.put(defect)
+        found: dict[str, Verdict] = {}
+
+        def work() -> None:
+            for verdict in _from_children(waiting, json.dumps(traces)):
+                found[verdict.defect] = verdict
+                progress(verdict)
+
         for future in [pool.submit(work) for _ in range(jobs)]:
             future.result()
-    return [found[defect.name] for defect in defects]
+    return controls, [found[defect.name] for defect in defects]
 
 
-def _from_children(waiting: Queue[Defect]) -> Iterator[Verdict]:
+def _control(queue: bool) -> Control:
+    child = _child()
+    told, _ = child.communicate(json.dumps({"control": queue}) + "\n")
+    if child.returncode:
+        raise RuntimeError(f"the process of a sound device died: {child.returncode}")
+    found = json.loads(told)
+    traces = {name: frozenset(kernels) for name, kernels in found["traces"].items()}
+    return Control(found["failing"], traces, found["asked"])
+
+
+def _from_children(waiting: Queue[Defect], traces: str) -> Iterator[Verdict]:
     child: subprocess.Popen[str] | None = None
     try:
         while True:
@@ -113,10 +177,9 @@ def _from_children(waiting: Queue[Defect]) -> Iterator[Verdict]:
                 return
             if child is None:
                 child = _child()
-            assert child.stdin is not None
+                _send(child, traces)
+            _send(child, json.dumps(defect.name))
             assert child.stdout is not None
-            child.stdin.write(defect.name + "\n")
-            child.stdin.flush()
             line = child.stdout.readline()
             if line:
                 yield Verdict(**json.loads(line))
@@ -130,12 +193,28 @@ def _from_children(waiting: Queue[Defect]) -> Iterator[Verdict]:
             child.wait()
 
 
+def _send(child: subprocess.Popen[str], line: str) -> None:
+    assert child.stdin is not None
+    child.stdin.write(line + "\n")
+    child.stdin.flush()
+
+
 def _child() -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "rushlight.testing.mutation", "--serve"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def serve() -> None:
-    """A child's life: a name comes in, a verdict goes out."""
+    """A child's life: traces come in, then names, each answered by a verdict."""
+    traces: Traces | None = None
     for line in sys.stdin:
-        print(json.dumps(asdict(judged(DEFECTS[line.strip()]))), flush=True)
+        asked: Any = json.loads(line)
+        if isinstance(asked, str):
+            print(json.dumps(asdict(judged(DEFECTS[asked], traces))), flush=True)
+        elif "control" in asked:
+            made = control(queue=asked["control"])
+            shown = {name: sorted(kernels) for name, kernels in made.traces.items()}
+            told = {"failing": made.failing, "traces": shown, "asked": made.asked}
+            print(json.dumps(told), flush=True)
+        else:
+            traces = {name: frozenset(kernels) for name, kernels in asked.items()}

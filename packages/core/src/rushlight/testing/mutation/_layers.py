@@ -153,7 +153,9 @@ def padding_in_mean(kernel: Kernel, dtype: DType) -> Kernel:
     return lambda x, **a: kernel(x, **{**a, "count_include_pad": True})
 
 
-@in_kernel(_F, "windows that begin behind the input are not dropped in ceil mode", "max_pool_values")
+@in_kernel(
+    _F, "windows that begin behind the input are not dropped in ceil mode", "max_pool_values"
+)
 def ceil_mode_ignored(kernel: Kernel, dtype: DType) -> Kernel:
     def wrong(x: Any, **attributes: Any) -> Any:
         out = kernel(x, **attributes)
@@ -175,7 +177,8 @@ def adaptive_windows(kernel: Kernel, dtype: DType) -> Kernel:
         widths = [max(n // o, 1) for n, o in zip(size, output_size, strict=True)]
         for place in np.ndindex(*output_size):
             rows = tuple(
-                slice(i * w, max((i + 1) * w, i * w + 1)) for i, w in zip(place, widths, strict=True)
+                slice(i * w, max((i + 1) * w, i * w + 1))
+                for i, w in zip(place, widths, strict=True)
             )
             part = x[(slice(None), slice(None), *rows)]
             if part.size:

@@ -27,7 +27,9 @@ def page(verdicts: list[Verdict]) -> str:
     for family in families:
         rows = [_row(v) for v in verdicts if DEFECTS[v.defect].family == family]
         parts.append(f"## {family.capitalize()}\n")
-        parts.append("| What is wrong | Where | Noticed by |\n|---|---|---|\n" + "\n".join(rows) + "\n")
+        parts.append(
+            "| What is wrong | Where | Noticed by |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+        )
     return "\n".join(parts)
 
 

@@ -74,9 +74,7 @@ def _noted(kernel: Kernel, name: str, called: set[str]) -> Kernel:
     return noted
 
 
-def planted(
-    defect: Defect | None, *, queue: bool = False, called: set[str] | None = None
-) -> str:
+def planted(defect: Defect | None, *, queue: bool = False, called: set[str] | None = None) -> str:
     """Registers a backend with a defect in this process.
 
     Args:

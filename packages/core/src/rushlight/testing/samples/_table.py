@@ -75,6 +75,7 @@ class Group:
         arrange: Inputs and attributes -> arguments of the public function, where that takes them
             in another order.
         forms: Whether the in-place form and `out=` are tested.
+        signed_zeros: Whether zeros of either sign are told apart.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Group:
     layouts: bool = True
     arrange: Callable[..., tuple[Any, ...]] | None = None
     forms: bool = True
+    signed_zeros: bool = False
 
     @property
     def operator(self: Any) -> Operator:

@@ -81,7 +81,7 @@ SAMPLES = [
         **_ALL,
     ),
     unary("silu", lambda x: x * _sigmoid(x), dtypes=(*FLOATING, *COMPLEX), extremes=False),
-    binary("silu_backward", _silu_backward, extremes=False, tolerance=16.0),
+    binary("silu_backward", _silu_backward, extremes=False, many=positive, tolerance=16.0),
     unary("mish", lambda x: x * np.tanh(np.logaddexp(0, x)), extremes=False, tolerance=16.0),
     unary("logsigmoid", lambda x: -np.logaddexp(0, -x), _wide, tolerance=16.0),
     samples(

@@ -49,7 +49,7 @@ _WRAPPED = case(values(200, 100), values(100, 155), dtypes=INTEGER[-1:])
 SAMPLES = [
     _grown("add", np.add, _WIDE, _WRAPPED, dtypes=EVERY),
     _grown("sub", np.subtract, _WIDE, _WRAPPED, dtypes=NUMERIC),
-    _grown("mul", np.multiply, _PRODUCT, _WRAPPED, dtypes=EVERY),
+    _grown("mul", np.multiply, _PRODUCT, _WRAPPED, dtypes=EVERY, signed_zeros=True),
     binary("div", lambda x, y: x / y, y=positive, dtypes=(*EVERY[:-1],), result="float"),
     binary("div_trunc", truncated_quotient, _whole, _count, dtypes=REAL, extremes=False),
     binary("floor_divide", np.floor_divide, _whole, _count, dtypes=REAL, extremes=False),
@@ -72,7 +72,7 @@ SAMPLES = [
     ),
     binary("atan2", np.arctan2, dtypes=(*FLOATING, *INTEGER[:1]), result="float"),
     binary("hypot", np.hypot),
-    binary("copysign", np.copysign, dtypes=FLOATING),
+    binary("copysign", np.copysign, dtypes=FLOATING, signed_zeros=True),
     samples(
         "nextafter",
         None,

@@ -38,7 +38,9 @@ SAMPLES = [
         dtypes=FULL[:1],
         result="dtype",
     ),
-    samples("clone", np.copy, real(2, 3), real(), real(0, 2), real(MANY), dtypes=EVERY, tolerance=0.0),
+    samples(
+        "clone", np.copy, real(2, 3), real(), real(0, 2), real(MANY), dtypes=EVERY, tolerance=0.0
+    ),
     samples(
         "cast",
         lambda x, dtype: x,

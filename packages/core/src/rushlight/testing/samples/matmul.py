@@ -17,7 +17,7 @@ def _addmm(x: Any, a: Any, b: Any, beta: Any = 1, alpha: Any = 1) -> Any:
 
 # Sizes that no tile divides, and a sum that 16 bits can't hold on the way.
 _ODD = case(real(5, 37), real(37, 21), dtypes=FLOATING[:2], smooth=False)
-_LONG = case(positive(2, 300), positive(300, 3), dtypes=FLOATING[2:], smooth=False)
+_LONG = case(positive(2, 1200), positive(1200, 3), dtypes=FLOATING[2:], smooth=False)
 
 SAMPLES = [
     samples(

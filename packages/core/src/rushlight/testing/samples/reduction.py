@@ -50,7 +50,7 @@ SAMPLES = [
         # What int64 holds, and neither float64 nor 32 bits do.
         case(values((1 << 53) + 1, 1 << 40, -5), dim=(0,), dtypes=(int64,)),
         dtypes=(*INEXACT, int64, int32),
-        tolerance=16.0,
+        tolerance=32.0,
     ),
     samples("nansum", along(np.nansum), *_DIMS, *_SPECIAL, dtypes=(*FLOATING, int64)),
     samples(

@@ -59,7 +59,7 @@ def _near_zero(name: str, reference: Any, *domain: Any, **options: Any) -> Any:
 
 
 SAMPLES = [
-    unary("neg", np.negative, dtypes=NUMERIC),
+    unary("neg", np.negative, dtypes=NUMERIC, signed_zeros=True),
     unary("exp", np.exp, **_FLOATS),
     unary("exp2", np.exp2, **_REAL_FLOATS),
     _near_zero("expm1", np.expm1),
@@ -83,14 +83,14 @@ SAMPLES = [
     unary("rsqrt", lambda x: 1 / np.sqrt(x), positive, extremes=False, **_FLOATS),
     unary("reciprocal", lambda x: 1 / x, positive, **_FLOATS),
     unary("sigmoid", _sigmoid, **_FLOATS),
-    unary("floor", np.floor, dtypes=REAL),
-    unary("ceil", np.ceil, dtypes=REAL),
-    unary("trunc", np.trunc, dtypes=REAL),
+    unary("floor", np.floor, dtypes=REAL, signed_zeros=True),
+    unary("ceil", np.ceil, dtypes=REAL, signed_zeros=True),
+    unary("trunc", np.trunc, dtypes=REAL, signed_zeros=True),
     unary("frac", lambda x: x - np.trunc(x), extremes=False),
     unary("square", np.square, dtypes=NUMERIC),
     unary("sign", _sgn, dtypes=(*REAL,)),
     unary("sgn", _sgn, dtypes=NUMERIC),
-    unary("abs", np.abs, dtypes=NUMERIC, result="real"),
+    unary("abs", np.abs, dtypes=NUMERIC, result="real", signed_zeros=True),
     unary("angle", _angle, dtypes=INEXACT, result="real"),
     unary("conj", np.conj, dtypes=NUMERIC),
     samples(
@@ -110,7 +110,14 @@ SAMPLES = [
         dtypes=REAL,
     ),
     samples("frexp", np.frexp, real(2, 3), real(0), dtypes=FLOATING[:3], result=("same", int32)),
-    unary("logit", lambda x: np.log(x / (1 - x)), chance, extremes=False, many=within(0.05, 0.4), tolerance=32.0),
+    unary(
+        "logit",
+        lambda x: np.log(x / (1 - x)),
+        chance,
+        extremes=False,
+        many=within(0.05, 0.4),
+        tolerance=32.0,
+    ),
     binary("sigmoid_backward", lambda x, y: x * y * (1 - y), dtypes=(*FLOATING, *COMPLEX)),
     binary("tanh_backward", lambda x, y: x * (1 - y * y), many=unit, dtypes=(*FLOATING, *COMPLEX)),
 ]
