@@ -16,7 +16,6 @@ SOME = [
     "cast-to-bool-by-truncation", "write-past-the-end", "keepdim-ignored", "sum-in-16-bits",
     "scatter-loses-updates", "nan-sorted-first", "dilation-ignored", "softmax-overflows",
     "embedding-loses-updates", "workspace-given-away", "not-reproducible", "read-without-waiting",
-    "freed-too-early",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ launches wait in a queue.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ...backend import ArrayDevice
 from ..simulator import Options, SimArray, SimDevice
 from ..simulator._hardware import Launch, host_view
 from ..simulator._memory import Buffer
+from ..simulator._queues import SimEvent, SimStream
 from ._defect import Array, in_device
 
 _COPIES = "copies and views"
@@ -166,6 +168,15 @@ class OddAllocation(HostVictim):
 # -- the queue ----------------------------------------------------------------------------------
 
 
+def _reorder(stream: SimStream, key: Callable[[int, Launch], int]) -> None:
+    """Sorts the launches that wait, in front of marks and waits."""
+    launches = [item for item in stream.waiting if isinstance(item, Launch)]
+    others = [item for item in stream.waiting if not isinstance(item, Launch)]
+    order = sorted(range(len(launches)), key=lambda place: key(place, launches[place]))
+    stream.waiting.clear()
+    stream.waiting.extend([*(launches[place] for place in order), *others])
+
+
 @in_device(_QUEUE, "reading does not wait for the queue", "add mul")
 class ReadWithoutWaiting(QueueVictim):
     def to_host(self, native: SimArray) -> Array:
@@ -175,23 +186,23 @@ class ReadWithoutWaiting(QueueVictim):
 
 @in_device(_QUEUE, "waiting launches run in reverse order", "softmax var")
 class QueueReversed(QueueVictim):
-    def _drain(self) -> None:
-        self._queue.reverse()
-        super()._drain()
+    def _advance(self, stream: SimStream, until: SimEvent | None = None, steps: int = -1) -> None:
+        _reorder(stream, lambda place, launch: -place)
+        super()._advance(stream, until, steps)
 
 
 @in_device(_QUEUE, "copies have a queue of their own that runs first", "cat copy")
 class CopiesOvertake(QueueVictim):
-    def _drain(self) -> None:
-        self._queue.sort(key=lambda launch: launch.name != "copy")
-        super()._drain()
+    def _advance(self, stream: SimStream, until: SimEvent | None = None, steps: int = -1) -> None:
+        _reorder(stream, lambda place, launch: launch.name != "copy")
+        super()._advance(stream, until, steps)
 
 
 @in_device(_QUEUE, "writes in place go to another queue than reads", "add mul exp")
 class WritesDelayed(QueueVictim):
-    def _drain(self) -> None:
-        self._queue.sort(key=lambda launch: _in_place(launch))
-        super()._drain()
+    def _advance(self, stream: SimStream, until: SimEvent | None = None, steps: int = -1) -> None:
+        _reorder(stream, lambda place, launch: _in_place(launch))
+        super()._advance(stream, until, steps)
 
 
 def _in_place(launch: Launch) -> bool:
@@ -225,10 +236,8 @@ class FreedTooEarly(QueueVictim):
 
 @in_device(_QUEUE, "failures of launches are dropped", "gather index scatter")
 class FailureDropped(QueueVictim):
-    def synchronize(self) -> None:
-        with self._lock:
-            self._drain()
-            self._failed = None
+    def _tell(self) -> None:
+        self._failed = None
 
     def _check_readable(self, array: SimArray) -> None:
         pass
@@ -236,8 +245,8 @@ class FailureDropped(QueueVictim):
 
 @in_device(_QUEUE, "a failed launch takes the device with it", "gather index scatter")
 class FailureLosesTheDevice(QueueVictim):
-    def _drain(self) -> None:
-        super()._drain()
+    def _try(self, launch: Launch) -> None:
+        super()._try(launch)
         if self._failed is not None:
             self.lose("sticky error")
 
