@@ -137,6 +137,20 @@ def mutation(session: nox.Session) -> None:
 
 
 @nox.session
+def conformance(session: nox.Session) -> None:
+    """Ask the conformance suite of a device: `conformance -- sim`; of cpu and sim by default.
+
+    Without arguments it also writes docs/coverage.md.
+    """
+    install_editable(session)
+    runs = [session.posargs] if session.posargs else [
+        ["cpu", "--jobs", "2", "--markdown", "docs/coverage.md"], ["sim", "--jobs", "2"],
+    ]  # fmt: skip
+    for arguments in runs:
+        session.run("python", "-m", "rushlight.testing", *arguments, env=TEST_ENVIRONMENT)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Time Rushlight against torch; arguments go to benchmarks/run.py (`--help` lists them)."""
     install_editable(session, TORCH)

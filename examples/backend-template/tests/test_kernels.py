@@ -1,22 +1,12 @@
-"""Rushlight's own tests of every operator that has a kernel here."""
+"""Rushlight's conformance suite, on what the device has; `xfails.txt` lists what it lacks.
 
-from typing import Any
+The whole of it, crashes and hangs too: `python -m rushlight.testing template`.
+"""
 
-import pytest
-from rushlight_template import backend
-
-from rushlight.testing.suite import calls
+from rushlight.testing import conformance
 
 
-def within_limits(call: Any) -> bool:
-    """Whether the dtypes of a call are the device's."""
-    wanted = {call.arguments[0], call.sample.case.attributes.get("dtype", call.arguments[0])}
-    return wanted <= backend.manifest.dtypes
-
-
-@pytest.mark.parametrize("check", ["value", "meta", "decomposition"])
-@pytest.mark.parametrize("name", backend.kernel_names())
-def test_kernel(name: str, check: str) -> None:
-    for call in calls(check):
-        if call.sample.group.name == name and within_limits(call):
-            call("template")
+def test_the_device_conforms() -> None:
+    card = conformance.run("template", level=2)
+    told = [f"{result.case.id}: {result.reason}" for result in card.bad()]
+    assert card.ok, "\n".join([card.text(), *card.problems, *told])

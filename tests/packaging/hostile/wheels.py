@@ -74,7 +74,7 @@ def wheel_of_project(project: Path, folder: Path, *, tag: str = "") -> Path:
     source = project / "src"
     files = {
         path.relative_to(source).as_posix(): path.read_text("utf-8")
-        for path in sorted(source.rglob("*.py"))
+        for path in sorted([*source.rglob("*.py"), *source.rglob("*.txt")])
     }
     return write_wheel(
         folder,

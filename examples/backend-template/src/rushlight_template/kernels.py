@@ -27,8 +27,8 @@ BITWISE = {"bitwise_and": "bitwise_and", "bitwise_or": "bitwise_or", "bitwise_no
 # Written in the core, once for all modules like NumPy: what takes several functions, or more care
 # than it seems (the sign of NaN, whole numbers divided by zero, equal random numbers anywhere).
 # If the module has all of NumPy's functions, `KERNELS = array_kernels(xp)` is the whole file.
-BORROWED = """sign pow floor_divide remainder erf flip constant_pad index_select index index_put
-    scatter random_uniform random_normal random_bernoulli random_integers""".split()
+BORROWED = """sign pow floor_divide remainder erf erfc flip constant_pad index_select index
+    index_put scatter random_uniform random_normal random_bernoulli random_integers""".split()
 
 
 # One expression each. The dim of a reduction is a tuple, other dims are whole numbers.

@@ -18,6 +18,7 @@ from .._registered import operators
 from .._tensor.construction import from_host
 from .._tensor.tensor import Tensor, storage_of
 from .._views import detached
+from ..backend import backend_for
 from .checks import arguments, assert_same, host_of, is_smooth, placed, run
 from .samples import Sample
 
@@ -132,14 +133,17 @@ def surroundings(x: Tensor) -> bytes:
 
 def _check_inplace_gradient(sample: Sample, form: Form, device: str) -> None:
     """Autograd sees through the write."""
-    given = arguments(sample, _dtypes.float64, device)
+    has = backend_for(Device(device).type).manifest.dtypes
+    dtype = _dtypes.float64 if _dtypes.float64 in has else _dtypes.float32
+    given = arguments(sample, dtype, device)
     x = given[0]
     if x is None or not x.dtype.is_inexact:
         return
     expected = run(sample, given, device)[0]
     if expected.shape != x.shape or expected.dtype is not x.dtype:
         return
-    seed = from_host(np.cos(np.arange(x.numel())).reshape(tuple(x.shape)), Device(device))
+    weights = np.cos(np.arange(x.numel())).reshape(tuple(x.shape)).astype(x.dtype.numpy)
+    seed = from_host(weights, Device(device))
     gradients = []
     for write in (False, True):
         leaf = detached(x).requires_grad_(True)
