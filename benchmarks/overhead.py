@@ -1,4 +1,4 @@
-"""What one call costs beside the arithmetic: tensors of four elements, compared with torch.
+"""What one call costs beside the arithmetic: tensors of a few elements, compared with torch.
 
 Run it as `python benchmarks/overhead.py [--rounds 15] [--json FILE]`: it is the group `overhead`
 of run.py, whose other options it takes too.
@@ -6,6 +6,7 @@ of run.py, whose other options it takes too.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
@@ -47,6 +48,31 @@ def view(lib: Any) -> Any:
     return lambda: x.view(2, 2)
 
 
+def reshape(lib: Any) -> Any:
+    x = lib.full((4,), 2.0)
+    return lambda: x.reshape(2, 2)
+
+
+def transpose(lib: Any) -> Any:
+    x = lib.full((2, 2), 2.0)
+    return lambda: x.transpose(0, 1)
+
+
+def columns(lib: Any) -> Any:
+    x = lib.full((2, 4), 2.0)
+    return lambda: x[:, 1:]
+
+
+def detach(lib: Any) -> Any:
+    x = lib.full((4,), 2.0)
+    return lambda: x.detach()
+
+
+def shape(lib: Any) -> Any:
+    x = lib.full((4,), 2.0)
+    return lambda: x.shape[0]
+
+
 def select(lib: Any) -> Any:
     x = lib.full((4,), 2.0)
     return lambda: x[0]
@@ -55,6 +81,16 @@ def select(lib: Any) -> Any:
 def total(lib: Any) -> Any:
     x = lib.full((4,), 2.0)
     return lambda: x.sum()
+
+
+def mean(lib: Any) -> Any:
+    x = lib.full((4,), 2.0)
+    return lambda: x.mean()
+
+
+def softmax(lib: Any) -> Any:
+    x = lib.full((4,), 2.0)
+    return lambda: x.softmax(0)
 
 
 def item(lib: Any) -> Any:
@@ -97,6 +133,54 @@ def no_grad_add(lib: Any) -> Any:
     return run
 
 
+def create_scalar(lib: Any) -> Any:
+    return lambda: lib.tensor(3.0)
+
+
+def create_zeros(lib: Any) -> Any:
+    return lambda: lib.zeros(4)
+
+
+def linear(lib: Any) -> Any:
+    layer, x = _nn(lib).Linear(16, 16), lib.full((16,), 2.0)
+    return lambda: layer(x)
+
+
+def linear_backward(lib: Any) -> Any:
+    """Forward and backward, gradients accumulated."""
+    layer, x = _nn(lib).Linear(16, 16), lib.full((4, 16), 2.0)
+    return lambda: layer(x).sum().backward()
+
+
+def _mlp(lib: Any) -> Any:
+    nn = _nn(lib)
+    return nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4))
+
+
+def mlp_step(lib: Any) -> Any:
+    """A training step of a small network with Adam."""
+    model, nn = _mlp(lib), _nn(lib)
+    optim = importlib.import_module(f"{lib.__name__}.optim")
+    optimiser = optim.Adam(model.parameters(), 1e-3)
+    x, y = lib.full((8, 16), 0.5), lib.full((8,), 1).long()
+
+    def run() -> Any:
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimiser.step()
+
+    return run
+
+
+def zero_grad(lib: Any) -> Any:
+    model = _mlp(lib)
+    return lambda: model.zero_grad()
+
+
+def _nn(lib: Any) -> Any:
+    return importlib.import_module(f"{lib.__name__}.nn")
+
+
 CASES = {
     "add": add,
     "add_recording": add_recording,
@@ -105,13 +189,26 @@ CASES = {
     "exp_recording": exp_recording,
     "add_in_place": add_in_place,
     "view": view,
+    "reshape": reshape,
+    "transpose": transpose,
+    "columns": columns,
     "select": select,
+    "detach": detach,
+    "shape": shape,
     "sum": total,
+    "mean": mean,
+    "softmax": softmax,
     "item": item,
     "matmul": matmul,
     "chain": chain,
     "chain_backward": chain_backward,
     "no_grad_add": no_grad_add,
+    "create_scalar": create_scalar,
+    "create_zeros": create_zeros,
+    "linear": linear,
+    "linear_backward": linear_backward,
+    "mlp_step": mlp_step,
+    "zero_grad": zero_grad,
 }
 
 

@@ -226,6 +226,7 @@ def test_operator_that_the_host_lacks_too(far: str, monkeypatch: pytest.MonkeyPa
     without = list(host.t)
     without[operators["cumsum"].index] = None
     monkeypatch.setattr(host, "t", without)
+    monkeypatch.setattr(host, "hot", without)
     x = rushlight.tensor([1.0], device=far)
     with fallback("allow"), pytest.raises(NotImplementedError) as raised:
         x.cumsum(0)

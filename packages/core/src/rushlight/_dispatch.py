@@ -120,9 +120,12 @@ def record(
     node.sequence = next_sequence_number()
     node.op = op
     node.attributes = attributes
-    node.edges = tuple(
-        [(x._node or x) if need else None for x, need in zip(inputs, needs, strict=True)]
-    )
+    if len(inputs) == 1:
+        node.edges = (inputs[0]._node or inputs[0],)
+    else:
+        node.edges = tuple(
+            [(x._node or x) if need else None for x, need in zip(inputs, needs, strict=True)]
+        )
     node.extra = None
     if outputs.__class__ is tuple:
         node.shape = node.kind = None

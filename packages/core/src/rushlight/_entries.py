@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ._dispatch import run, slow, wrapped
+from ._dispatch import record, run, slow, wrapped
 from ._failures import explained
 from ._modes import GRAD, NO_GRAD, STATE
 from ._node import NO_ATTRIBUTES, Node, next_sequence_number
@@ -239,16 +239,60 @@ def generic_entry(op: Operator) -> Entry:
     """Entry of any other operator: inputs by position, attributes by keyword."""
     defaults = op.schema.defaults
     count = len(op.schema.attributes)
+    index = op.index
+    creates = op.creates
+    differentiable = op.differentiable
+
+    def general(inputs: tuple[Any, ...], attributes: dict[str, Any], grad: bool) -> Any:
+        for x in inputs:
+            if x.__class__ not in PLAIN and x is not None:
+                return slow(op, inputs, attributes)
+        return run(op, inputs, attributes, grad)
 
     def entry(*inputs: Any, **attributes: Any) -> Any:
         if len(attributes) != count:
             attributes = {**defaults, **attributes}
         state = STATE.get()
-        if state is GRAD or state is NO_GRAD:
-            for x in inputs:
-                if x.__class__ not in PLAIN and x is not None:
-                    return slow(op, inputs, attributes)
-            return run(op, inputs, attributes, state.grad)
-        return slow(op, inputs, attributes)
+        if state is not GRAD and state is not NO_GRAD:
+            return slow(op, inputs, attributes)
+        recording = state is GRAD and differentiable
+        recorded = False
+        kind: Any = None
+        kernel: Any = None
+        natives: list[Any] = []
+        for x in inputs:
+            if x.__class__ in PLAIN:
+                if kind is None:
+                    kind = x._k
+                    kernel = kind.hot[index]
+                if kernel is None or (x._k is not kind and x._k.device != kind.device):
+                    return general(inputs, attributes, recording)
+                native = x._a
+                natives.append(native_of(x) if native is None else native)
+                if recording and not recorded:
+                    recorded = x._req if x._view is None else refreshed(x)
+            elif x is None:
+                natives.append(None)
+            else:
+                return slow(op, inputs, attributes)
+        if kernel is None or creates:
+            return general(inputs, attributes, recording)
+        if recorded and op.vjp_rule is None and op.decomposition_rule is not None:
+            return op.decomposition_rule(*inputs, **attributes)
+        try:
+            results = kernel(*natives, **attributes)
+        except Exception as raised:
+            raise explained(op, inputs, attributes, raised) from raised
+        outputs: Any
+        if results.__class__ is tuple:
+            outputs = tuple([None if r is None else wrapped(kind, r) for r in results])
+        else:
+            outputs = wrapped(kind, results)
+        if recorded:
+            needs = [
+                x is not None and (x._req if x._view is None else refreshed(x)) for x in inputs
+            ]
+            return record(op, inputs, attributes, outputs, tuple(needs))
+        return outputs
 
     return entry

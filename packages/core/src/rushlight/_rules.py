@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ._errors import error
-from ._node import Node
+from ._node import FREED, Node
 from ._registered import operators
 from ._saving import Keeps, unpack
+from ._tensor.tensor import PLAIN
 
 if TYPE_CHECKING:
     from ._operator import Operator
@@ -102,16 +103,40 @@ class FormulaRule(VjpRule):
         super().__init__(op, list(dict.fromkeys(names)))
         self.formulas = [formulas.get(p.name) for p in op.schema.inputs]
         self.arguments = [self.names_of.get(p.name, []) for p in op.schema.inputs]
-        self.plans = [
-            (formula, self._places(names))
+        #: Per input a function of (node, g), or None.
+        self.parts = [
+            None if formula is None else self._part(formula, names)
             for formula, names in zip(self.formulas, self.arguments, strict=True)
         ]
 
-    def _places(self, names: list[str]) -> tuple[int, ...] | None:
-        """Places of the names in the layout; None if one is an attribute or `needs`."""
-        if all(name in self.places for name in names):
-            return tuple(self.places[name] for name in names)
-        return None
+    def _part(self, formula: Callable[..., Any], names: list[str]) -> Callable[[Node, Any], Any]:
+        """A formula with its arguments taken from the node."""
+        if not names:
+            return lambda node, g: formula(g)
+        if any(name not in self.places for name in names):  # an attribute, or `needs`
+
+            def with_attributes(node: Node, g: Any) -> Any:
+                known = node.attributes
+                return formula(g, *[known[n] if n in known else self.value(node, n) for n in names])
+
+            return with_attributes
+        places = [self.places[name] for name in names]
+        if len(places) > 1:
+            return lambda node, g: formula(g, *[unpack(node, place) for place in places])
+        place = places[0]
+
+        def with_one(node: Node, g: Any) -> Any:
+            saved = node.saved
+            if saved is not FREED:
+                # `unpack`, with its usual case here: an input that nothing has written to since.
+                value: Any = saved[place]
+                if value.__class__ in PLAIN:
+                    storage = value._storage
+                    if storage is None or storage.version == node.versions[place]:
+                        return formula(g, value)
+            return formula(g, unpack(node, place))
+
+        return with_one
 
     def wanted(self, needs: tuple[bool, ...]) -> set[str]:
         """The names that the formulas of the wanted inputs ask for."""
@@ -122,22 +147,18 @@ class FormulaRule(VjpRule):
         return wanted
 
     def __call__(self, node: Node, g: Any) -> Any:
+        edges, parts = node.edges, self.parts
+        if len(edges) == 2 == len(parts):  # written out: the usual number, and a hot path
+            x, y = edges
+            first, second = parts
+            return (
+                None if x is None or first is None else first(node, g),
+                None if y is None or second is None else second(node, g),
+            )
         gradients: list[Any] = []
-        place = 0
-        for edge in node.edges:
-            formula, places = self.plans[place]
-            if edge is None or formula is None:
-                gradients.append(None)
-            elif places is None:
-                names = self.arguments[place]
-                gradients.append(formula(g, *[self.value(node, name) for name in names]))
-            elif len(places) == 1:
-                gradients.append(formula(g, unpack(node, places[0])))
-            elif places:
-                gradients.append(formula(g, *[unpack(node, p) for p in places]))
-            else:
-                gradients.append(formula(g))
-            place += 1
+        for edge in edges:
+            part = parts[len(gradients)]
+            gradients.append(None if edge is None or part is None else part(node, g))
         return gradients
 
 
@@ -149,7 +170,9 @@ class JointRule(VjpRule):
         self.rule = rule
 
     def __call__(self, node: Node, g: Any) -> tuple[Any, ...]:
-        gradients = self.rule(g, **{name: self.value(node, name) for name in self.names})
+        attributes = node.attributes
+        values = {n: attributes[n] if n in attributes else self.value(node, n) for n in self.names}
+        gradients = self.rule(g, **values)
         if isinstance(gradients, dict):
             return tuple(gradients.get(name) for name in self.inputs)
         if isinstance(gradients, tuple):

@@ -150,6 +150,14 @@ Kept = tuple[Any, Any]  # a value and its version
 Hooks = Any
 
 
+def shape_of(x: Tensor) -> tuple[int, ...]:
+    """The shape as a plain tuple."""
+    shape = x._shape
+    if shape is None:
+        return x._a.shape  # type: ignore[no-any-return]
+    return shape if shape.__class__ is tuple else tuple(shape)
+
+
 def _input(place: int, inputs: tuple[Any, ...], outputs: Any, hooks: Hooks) -> Kept:
     x = inputs[place]
     if not isinstance(x, Tensor):
@@ -194,7 +202,7 @@ FORMS: dict[str, Callable[[int, tuple[Any, ...], Any, Hooks], Kept]] = {
     "out": _out,
     "result": _result,
     "outs": _outs,
-    "shape": lambda place, inputs, outputs, hooks: (tuple(inputs[place].shape), 0),
+    "shape": lambda place, inputs, outputs, hooks: (shape_of(inputs[place]), 0),
     "dtype": lambda place, inputs, outputs, hooks: (inputs[place].dtype, 0),
     "device": lambda place, inputs, outputs, hooks: (inputs[place].device, 0),
     "shapes": lambda place, inputs, outputs, hooks: (
@@ -223,13 +231,24 @@ def keep(node: Node, keeps: Keeps | None, inputs: tuple[Any, ...], outputs: Any)
     saved: list[Any] = []
     versions: list[Any] = []
     for what in keeps:
-        if what is None:
-            saved.append(None)
-            versions.append(0)
-        else:
-            value, version = FORMS[what[0]](what[1], inputs, outputs, hooks)
-            saved.append(value)
-            versions.append(version)
+        version: Any = 0
+        value: Any = None
+        if what is not None:
+            form, place = what
+            if form == "input" and hooks is None:  # as `_input`: the usual case
+                value = inputs[place]
+                if value.__class__ in PLAIN:
+                    storage = value._storage
+                    if storage is not None:
+                        version = storage.version
+                else:
+                    value, version = _input(place, inputs, outputs, None)
+            elif form == "shape":
+                value = shape_of(inputs[place])
+            else:
+                value, version = FORMS[form](place, inputs, outputs, hooks)
+        saved.append(value)
+        versions.append(version)
     node.saved = tuple(saved)
     node.versions = tuple(versions)
 
@@ -248,6 +267,8 @@ def unpack(node: Node, place: int) -> Any:
             storage = value._storage
             if storage is None or storage.version == node.versions[place]:
                 return value
+        elif value.__class__ is tuple and saved is not FREED and node.versions[place] == 0:
+            return value  # a shape
     if saved is FREED:
         raise error(
             RuntimeError,

@@ -107,7 +107,7 @@ def move_data(x: Tensor, value: Tensor) -> None:
 
 def check_writable(x: Tensor) -> None:
     """Raises if several elements of a tensor lie in one place."""
-    if x._storage is None or 0 in x.shape or dense(x._shape, strides_of(x)):
+    if x._storage is None or dense(x._shape, strides_of(x)) or 0 in x.shape:
         return
     for n, step in zip(x.shape, strides_of(x), strict=True):
         if step == 0 and n > 1:

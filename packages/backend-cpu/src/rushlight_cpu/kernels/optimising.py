@@ -40,13 +40,15 @@ def _tasks(
     """Number of the parameter, operands and results of each block."""
     width = len(operands)
     for number, row in enumerate(zip(*operands, *results, strict=True)):
-        flat = _flat(list(row))
-        size = flat[0].size
-        if size <= _BLOCK or flat[0].ndim != 1:
-            yield number, flat[:width], flat[width:]
+        arrays = list(row)
+        size = row[0].size
+        if size > _BLOCK:
+            arrays = _flat(arrays)
+        if size <= _BLOCK or arrays[0].ndim != 1:
+            yield number, arrays[:width], arrays[width:]
             continue
         for start in range(0, size, _BLOCK):
-            part = [a[start : start + _BLOCK] for a in flat]
+            part = [a[start : start + _BLOCK] for a in arrays]
             yield number, part[:width], part[width:]
 
 
@@ -60,27 +62,16 @@ def _run(
     if not count:
         return out
     tasks = list(_tasks(operands, _columns(out, count)))
-    dtype = arrays[0].dtype
 
     def part(start: int, stop: int) -> None:
-        longest = max(task[1][0].size for task in tasks[start:stop])
-        scratch, other = np.empty(longest, dtype), np.empty(longest, dtype)
+        scratch = other = np.empty(0)
         for number, given, made in tasks[start:stop]:
             first = given[0]
-            size = first.size
-            if first.ndim == 1:
-                step(number, given, made, scratch[:size], other[:size])
-            else:
-                shape = first.shape
-                step(
-                    number,
-                    given,
-                    made,
-                    scratch[:size].reshape(shape),
-                    other[:size].reshape(shape),
-                )
+            if scratch.shape != first.shape:
+                scratch, other = np.empty((2, *first.shape), first.dtype)
+            step(number, given, made, scratch, other)
 
-    split(len(tasks), passes * sum(a.size for a in operands[0]), part)
+    split(len(tasks), passes * sum([a.size for a in operands[0]]), part)
     return out
 
 

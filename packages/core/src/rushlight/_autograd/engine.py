@@ -13,11 +13,13 @@ from contextvars import ContextVar
 from heapq import heappop, heappush
 from typing import Any
 
+import numpy as np
+
 from .._errors import error
-from .._modes import STATE
+from .._modes import GRAD, NO_GRAD, STATE
 from .._node import FREED, AccumulateGrad, GradientEdge, Node, Port, port_of
 from .._registered import operators
-from .._tensor.tensor import Tensor
+from .._tensor.tensor import Tensor, fresh
 
 _Edge = Any
 #: The pass that runs now, for hooks that wait for several gradients.
@@ -43,9 +45,15 @@ def fitted(g: Tensor, shape: tuple[int, ...], kind: Any) -> Tensor:
         if g._k.device != kind.device:
             g = _check_device(g, shape, kind.device)
         g = operators["to_kind"].function(g, kind)
-    if g.shape != shape:
+    if shape_of(g) != shape:
         g = operators["sum_to"].function(g, shape)
     return g
+
+
+def shape_of(x: Tensor) -> tuple[int, ...]:
+    """The shape as it is stored, which nobody need make a `Size` of."""
+    shape = x._shape
+    return x._a.shape if shape is None else shape  # type: ignore[no-any-return]
 
 
 def _check_device(g: Tensor, shape: tuple[int, ...], device: Any) -> Tensor:
@@ -104,12 +112,13 @@ class Pass:
                 pending[edge] = g
                 heappush(self.heap, (-edge.sequence, edge))
         elif cls is Port:
-            if g._k is not edge.kind or g.shape != edge.shape:
+            if g._k is not edge.kind or shape_of(g) != edge.shape:
                 g = fitted(g, edge.shape, edge.kind)
             self._send_to_port(edge, g)
         else:
-            if g._k is not edge._k or g.shape != edge.shape:
-                g = fitted(g, tuple(edge.shape), edge._k)
+            shape = shape_of(edge)
+            if g._k is not edge._k or shape_of(g) != shape:
+                g = fitted(g, shape, edge._k)
             known = self.leaves.get(edge)
             self.leaves[edge] = g if known is None else known + g
 
@@ -137,31 +146,56 @@ class Pass:
         try:
             for edge, g in roots:
                 self.send(edge, g)
-            heap, pending, send = self.heap, self.pending, self.send
-            plain = self.wanted is None and not state.anomaly
-            while heap:
-                node = heappop(heap)[1]
-                if not plain or node.extra is not None:
-                    self.step(node, pending.pop(node))
-                    continue
-                rule = node.op.vjp_rule
-                if rule is None:
-                    raise no_derivative(node)
-                edges = node.edges
-                place = 0
-                for gradient in rule(node, pending.pop(node)):
-                    if gradient is not None:
-                        edge = edges[place]
-                        if edge is not None:
-                            send(edge, gradient)
-                    place += 1
-                if node.saved and not self.retain and rule.holds_tensors:
-                    node.saved = FREED
+            self._run_nodes(self.wanted is None and not state.anomaly)
             for leaf, g in self.leaves.items():
                 self.finish_leaf(leaf, g)
         finally:
             CURRENT.reset(outer)
             STATE.reset(token)
+
+    def _run_nodes(self, plain: bool) -> None:
+        """Runs what was sent to, the last recorded node first.
+
+        A node that nobody else waits with needs no heap: in a chain, gradients go straight from one
+        to the next.
+        """
+        heap, pending, send, retain = self.heap, self.pending, self.send, self.retain
+        while heap:
+            node = heappop(heap)[1]
+            g = pending.pop(node)
+            while True:
+                following = None
+                if not plain or node.extra is not None:
+                    self.step(node, g)
+                    break
+                rule = node.op.vjp_rule
+                if rule is None:
+                    raise no_derivative(node)
+                edges = node.edges
+                place = 0
+                for gradient in rule(node, g):
+                    if gradient is not None:
+                        edge = edges[place]
+                        if edge is not None:
+                            if (
+                                edge.__class__ is Node
+                                and following is None
+                                and not heap
+                                and gradient._k is edge.kind
+                                and shape_of(gradient) == edge.shape
+                            ):
+                                following, waiting = edge, gradient
+                            else:
+                                send(edge, gradient)
+                    place += 1
+                if node.saved and not retain and rule.holds_tensors:
+                    node.saved = FREED
+                if following is None:
+                    break
+                if heap:  # others came after it: it has to wait for its turn
+                    send(following, waiting)
+                    break
+                node, g = following, waiting
 
     def reaches(self) -> set[int]:
         """Identities of the nodes and leaves that this pass gives a gradient to."""
@@ -273,9 +307,9 @@ class Pass:
 
     def finish_leaf(self, leaf: Tensor, g: Tensor) -> None:
         """Hooks of a leaf, then its `.grad`."""
-        hooks = leaf.__dict__.get("_tensor_hooks")
-        if hooks:
-            g = apply_hooks(hooks, g)
+        own = leaf.__dict__
+        if own and own.get("_tensor_hooks"):
+            g = apply_hooks(own["_tensor_hooks"], g)
         if self.wanted is not None:
             if leaf in self.wanted:
                 self.found[leaf] = g
@@ -289,8 +323,9 @@ class Pass:
             leaf._grad = known + g
         else:
             known.add_(g)
-        for hook in tuple(leaf.__dict__.get("_post_accumulate_hooks", {}).values()):
-            hook(leaf)
+        if own:
+            for hook in tuple(own.get("_post_accumulate_hooks", {}).values()):
+                hook(leaf)
 
 
 def no_derivative(node: Node) -> Exception:
@@ -403,9 +438,13 @@ def _first_gradients(
             who,
             f"got {len(tensors)} tensors and {len(gradients)} gradients",
         )
-    roots = []
+    roots: list[tuple[_Edge, Tensor]] = []
     for place, x in enumerate(tensors):
         g = gradients[place] if gradients else None
+        if g is None and x.__class__ is Tensor and x._req and x._view is None:
+            if not x._k.is_complex and shape_of(x) == ():  # a loss, the usual case
+                roots.append((x._node or x, _one(x)))
+                continue
         if isinstance(x, GradientEdge):
             if g is None:
                 raise error(
@@ -437,7 +476,7 @@ def _first_gradients(
                     "grad can be implicitly created only for real scalar outputs but got "
                     f"{x.dtype}",
                 )
-            g = operators["full"].function(tuple(x.shape), 1, dtype=x.dtype, device=x.device)
+            g = _one(x)
         elif g.shape != x.shape:
             raise error(
                 RuntimeError,
@@ -455,6 +494,22 @@ def _first_gradients(
             )
         roots.append((edge_of(x), g if create else g.detach() if g.requires_grad else g))
     return roots
+
+
+_HOST_ONES: dict[Any, Any] = {}
+
+
+def _one(x: Tensor) -> Tensor:
+    """The gradient of a tensor of one element by itself."""
+    if x.__class__ is Tensor and shape_of(x) == () and not x._k.is_meta:
+        state = STATE.get()
+        if state is GRAD or state is NO_GRAD:
+            kind = x._k
+            one = _HOST_ONES.get(kind.dtype)
+            if one is None:
+                one = _HOST_ONES[kind.dtype] = np.ones((), kind.host)
+            return fresh(kind, kind.runtime.from_host(one))
+    return operators["full"].function(tuple(x.shape), 1, dtype=x.dtype, device=x.device)  # type: ignore[no-any-return]
 
 
 def backward(

@@ -22,6 +22,7 @@ addmm_op = operator(
     "addmm(Tensor x, Tensor a, Tensor b, *, Scalar beta=1, Scalar alpha=1) -> Tensor"
 )
 linear_op = operator("linear(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
+linear_weight_op = operator("linear_weight(Tensor g, Tensor x) -> Tensor")
 
 
 def _numbers(x: Tensor, *values: Any) -> tuple[Any, ...]:
@@ -201,6 +202,17 @@ def _linear_weight(g: Tensor, x: Tensor, weight_shape: tuple[int, ...]) -> Tenso
         return flat_product(x.unsqueeze(0) if x.ndim == 1 else x, g.unsqueeze(-1)).squeeze(-1)
     if x.ndim == 1:
         return g.unsqueeze(-1) * conj(x)
+    return linear_weight_op.entry(g, x)  # type: ignore[no-any-return]
+
+
+@linear_weight_op.meta
+def _(g: Tensor, x: Tensor) -> Spec:
+    return Spec((g.shape[-1], x.shape[-1]), x.dtype)
+
+
+@linear_weight_op.decomposition
+def _(g: Tensor, x: Tensor) -> Tensor:
+    """The gradient of the weight: over all rows of the batch, the sum of g^T conj(x)."""
     if x.ndim > 2:
         x = x.reshape(-1, x.shape[-1]) if x.shape[-1] else x.flatten(0, -2)
         g = g.reshape(-1, g.shape[-1]) if g.shape[-1] else g.flatten(0, -2)

@@ -13,7 +13,16 @@ from ._batching import over_dims
 from ._geometry import check_tensor
 from ._public import PUBLIC, into, public
 from .creation import cast_op
-from .reduction import dims_or_all, has_values, reduced_shape, restored, same_dtype, spread, sum_op
+from .reduction import (
+    dims_or_all,
+    direct_reduction,
+    has_values,
+    reduced_shape,
+    restored,
+    same_dtype,
+    spread,
+    sum_op,
+)
 
 mean_op = operator("mean(Tensor x, *, int[] dim, bool keepdim=False) -> Tensor")
 var_op = operator("var(Tensor x, *, int[] dim, float correction=1, bool keepdim=False) -> Tensor")
@@ -89,6 +98,10 @@ def mean(
         >>> rushlight.mean(rushlight.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
         tensor([2., 3.])
     """
+    if dtype is None and keepdim is False:
+        direct = direct_reduction(mean_op, input, dim)
+        if direct is not None:
+            return direct
     x = inferred("mean", input, dtype)
     return mean_op(x, dim=dims_or_all("mean", dim, x.ndim), keepdim=bool(keepdim))  # type: ignore[no-any-return]
 

@@ -11,7 +11,8 @@ from .._errors import error
 from .._modes import GRAD, NO_GRAD, STATE
 from .._operator import Operator, operator
 from .._registered import operators
-from .._tensor.tensor import PLAIN, Tensor, native_of, refreshed
+from .._tensor.tensor import PLAIN, Tensor, native_of, refreshed, storage_of
+from .._views import placed_view
 from ._batching import over_dims
 from ._geometry import check_tensor
 from ._public import public
@@ -51,6 +52,13 @@ def restored(g: Tensor, shape: tuple[int, ...], dim: tuple[int, ...], keepdim: b
 
 def spread(g: Tensor, shape: tuple[int, ...], dim: tuple[int, ...], keepdim: bool) -> Tensor:
     """A reduction's gradient repeated over the reduced dimensions."""
+    if not keepdim and len(dim) == len(shape):
+        if g.__class__ is Tensor and STATE.get() is NO_GRAD:
+            zeros = (0,) * len(shape)
+            attributes = {"size": shape}
+            storage_of(g)
+            return placed_view(expand_op, g, attributes, g._k, shape, zeros, g._offset, False)
+        return expand_op(g, size=tuple(shape))  # type: ignore[no-any-return]
     return expand_op(restored(g, shape, dim, keepdim), size=tuple(shape))  # type: ignore[no-any-return]
 
 
@@ -96,16 +104,18 @@ sum_op.batching(over_dims(sum_op))
 sum_to_op = operator("sum_to(Tensor x) -> Tensor")
 sum_to_op.function = sum_to
 
-_SUM = sum_op.index
-
-
 _new = object.__new__
 
 
-def _fast_sum(x: Tensor, dim: tuple[int, ...] | None) -> Tensor | None:
-    """The sum where nothing stands between the call and the kernel, else None."""
+def direct_reduction(op: Operator, x: Any, dim: Any) -> Tensor | None:
+    """A reduction over one dimension or all where nothing stands between the call and the kernel.
+
+    None for everything else, errors among it.
+    """
+    if x.__class__ not in PLAIN:
+        return None
     kind = x._k
-    kernel = kind.hot[_SUM]
+    kernel = kind.hot[op.index]
     if kernel is None or not kind.dtype.is_inexact:
         return None
     state = STATE.get()
@@ -118,9 +128,14 @@ def _fast_sum(x: Tensor, dim: tuple[int, ...] | None) -> Tensor | None:
     native = x._a
     if native is None:
         native = native_of(x)
+    ndim = native.ndim
     if dim is None:
-        dim = EVERY_DIM[native.ndim]
-    result = kernel(native, dim=dim, keepdim=False)
+        dims = EVERY_DIM[ndim]
+    elif dim.__class__ is int and -ndim <= dim < ndim:
+        dims = (dim % ndim,)
+    else:
+        return None
+    result = kernel(native, dim=dims, keepdim=False)
     if result.__class__ is not kind.array:
         result = kind.runtime.wrap(result, kind.dtype)
     out = _new(Tensor)
@@ -129,8 +144,8 @@ def _fast_sum(x: Tensor, dim: tuple[int, ...] | None) -> Tensor | None:
     out._storage = out._view = out._shape = out._node = None
     out._req = False
     if recorded:
-        attributes = {"dim": dim, "keepdim": False}
-        return _dispatch.record(sum_op, (x,), attributes, out, (True,))  # type: ignore[no-any-return]
+        attributes = {"dim": dims, "keepdim": False}
+        return _dispatch.record(op, (x,), attributes, out, (True,))  # type: ignore[no-any-return]
     return out
 
 
@@ -151,15 +166,10 @@ def sum(
         >>> rushlight.sum(rushlight.tensor([[1, 2], [3, 4]]), dim=0)
         tensor([4, 6])
     """
-    if input.__class__ in PLAIN and dtype is None and keepdim is False:
-        if dim is None:
-            fast = _fast_sum(input, None)
-            if fast is not None:
-                return fast
-        elif dim.__class__ is int and -input.ndim <= dim < input.ndim:
-            fast = _fast_sum(input, (dim % input.ndim,))
-            if fast is not None:
-                return fast
+    if dtype is None and keepdim is False:
+        direct = direct_reduction(sum_op, input, dim)
+        if direct is not None:
+            return direct
     check_tensor("sum", input)
     dims = dims_or_all("sum", dim, input.ndim)
     return sum_op(accumulated(input, dtype), dim=dims, keepdim=bool(keepdim))  # type: ignore[no-any-return]

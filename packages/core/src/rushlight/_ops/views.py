@@ -299,12 +299,13 @@ def _(inputs: tuple[Tensor, ...], bdims: tuple[int, ...], *, dim: int, size: int
 
 def sum_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Sums over the dimensions along which `shape` was broadcast to the tensor's."""
-    own = tuple(x.shape)
+    own = shape_of(x)
+    total = operators["sum"].entry
     lead = len(own) - len(shape)
     if own[lead:] == shape:  # whole dimensions were added in front, as for a bias
-        return operators["sum"](x, dim=tuple(range(lead)), keepdim=False)  # type: ignore[no-any-return]
+        return total(x, dim=tuple(range(lead)), keepdim=False)  # type: ignore[no-any-return]
     dims = [*range(lead), *(d for d in range(lead, len(own)) if own[d] != shape[d - lead])]
-    x = operators["sum"](x, dim=tuple(dims), keepdim=True)
+    x = total(x, dim=tuple(dims), keepdim=True)
     return view_op(x, size=shape) if lead else x
 
 
@@ -488,6 +489,9 @@ def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     return permute_op.entry(input, dims=check_dims("permute", given, ndim))  # type: ignore[no-any-return]
 
 
+_EXCHANGED = {"dims": (1, 0)}
+
+
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """A view with two dimensions exchanged.
 
@@ -497,8 +501,18 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
         >>> rushlight.transpose(rushlight.zeros(2, 3), 0, 1).shape
         rushlight.Size([3, 2])
     """
-    ndim = len(shape_of(input))
+    shape = shape_of(input)
+    ndim = len(shape)
     a, b = check_dim("transpose", dim0, ndim), check_dim("transpose", dim1, ndim)
+    if ndim == 2 and a != b and input.__class__ in PLAIN:  # a matrix, the usual case
+        state = STATE.get()
+        if state is GRAD or state is NO_GRAD:
+            rows, columns = strides_of(input)
+            turned = (shape[1], shape[0])
+            return placed_view(
+                permute_op, input, _EXCHANGED, input._k, turned, (columns, rows), input._offset,
+                state is GRAD,
+            )  # fmt: skip
     order = list(range(ndim))
     if ndim:
         order[a], order[b] = b, a

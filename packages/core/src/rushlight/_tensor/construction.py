@@ -160,6 +160,11 @@ def tensor(
         tensor([[1., 2.],
                 [3., 4.]])
     """
+    if data.__class__ is float and dtype is None:  # the commonest number, straight on
+        kind = kind_of(placed(device), settings.default_dtype)
+        if not kind.is_meta:
+            made = fresh(kind, kind.runtime.from_host(np.array(data, kind.host)))
+            return made.requires_grad_(True) if requires_grad else made
     if isinstance(data, Tensor):
         made = data.detach().clone()
         if dtype is not None or device is not None:

@@ -585,8 +585,21 @@ def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
+_DENSE: dict[Any, bool] = {}
+_MANY = 4096
+
+
 def dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
-    """Whether a geometry is row-major without gaps."""
+    """Whether a geometry is row-major without gaps; remembered, for programs have few of them."""
+    known = _DENSE.get((shape, strides))
+    if known is None:
+        if len(_DENSE) >= _MANY:
+            _DENSE.clear()
+        known = _DENSE[shape, strides] = _is_dense(shape, strides)
+    return known
+
+
+def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     step = 1
     for n, s in zip(reversed(shape), reversed(strides), strict=True):
         if n == 0:

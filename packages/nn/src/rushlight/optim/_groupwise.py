@@ -160,11 +160,14 @@ def scalar_options(group: ParamGroup, names: Iterable[str]) -> Options:
     """The named options, and as `keep_tensors` whether scalars among them are left as tensors."""
     keep = keeps_tensors(group)
     options = Options(keep_tensors=keep)
+    found = options.__dict__
     for name in names:
         value = group[name]
         if isinstance(value, (tuple, list)):
             value = [as_scalar(item, keep) for item in value]
-        setattr(options, name, as_scalar(value, keep))
+        elif isinstance(value, Tensor):
+            value = as_scalar(value, keep)
+        found[name] = value
     return options
 
 

@@ -205,11 +205,11 @@ class Optimizer:
                 Optimisers skip a parameter whose gradient is None.
         """
         for parameter in self._parameters():
-            gradient = parameter.grad
-            if gradient is None:
-                continue
             if set_to_none:
                 parameter.grad = None
+                continue
+            gradient = parameter.grad
+            if gradient is None:
                 continue
             if gradient.grad_fn is not None:
                 gradient.detach_()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ._common import Array, ArrayModule, Kernels, with_reduced
@@ -36,8 +37,15 @@ def matmul_kernels(xp: ArrayModule) -> Kernels:
         out += bias
         return out
 
+    def linear_weight(g: Array, x: Array) -> Array:
+        if g.ndim > 2:
+            rows = math.prod(x.shape[:-1])
+            g, x = g.reshape(rows, g.shape[-1]), x.reshape(rows, x.shape[-1])
+        return dot(g.T, x.conj() if x.dtype.kind == "c" else x)
+
     return {
         "linear": with_reduced(linear),
+        "linear_weight": with_reduced(linear_weight),
         "matmul": with_reduced(matmul),
         "mm": with_reduced(dot),
         "bmm": with_reduced(xp.matmul),

@@ -69,4 +69,14 @@ SAMPLES = [
         dtypes=(*FLOATING, *COMPLEX),
         tolerance=8.0,
     ),
+    samples(
+        "linear_weight",
+        lambda g, x: np.tensordot(g, x.conj(), (range(g.ndim - 1),) * 2),
+        case(real(3, 4), real(3, 2)),
+        case(real(2, 3, 4), real(2, 3, 2)),
+        case(real(0, 4), real(0, 2)),
+        case(real(2, 3, 0), real(2, 3, 2)),
+        dtypes=(*FLOATING, *COMPLEX),
+        tolerance=8.0,
+    ),
 ]

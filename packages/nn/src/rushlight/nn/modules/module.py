@@ -234,12 +234,13 @@ class Module(ModuleState):
             set_to_none: Drop them; False keeps the tensors and zeroes them.
         """
         for parameter in self.parameters():
+            if set_to_none:
+                parameter.grad = None
+                continue
             gradient = parameter.grad
             if gradient is None:
                 continue
-            if set_to_none:
-                parameter.grad = None
-            elif gradient.grad_fn is not None:
+            if gradient.grad_fn is not None:
                 parameter.grad = rushlight.zeros_like(gradient.detach())
             else:
                 gradient.requires_grad_(False)
