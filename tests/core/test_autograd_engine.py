@@ -423,3 +423,121 @@ def test_graph_of_a_call_with_several_results_is_freed_at_once() -> None:
         assert node() is None
     finally:
         gc.enable()
+
+
+# -- views that cut a tensor up ---------------------------------------------------------------
+
+
+def pieces(x: Tensor) -> Tensor:
+    """Every kind of selection, some twice, and the whole beside them."""
+    total = sum((i + 1.0) * row.sum() for i, row in enumerate(x.unbind(0)))
+    left, right = x.split([1, 3], dim=1)
+    parts = [left.exp(), right * 3, x[1:, ::2] ** 2, x[None, 2], x.diagonal(), x * x, x[2]]
+    return total + sum(part.sum() for part in parts)
+
+
+@pytest.mark.parametrize("of", ["leaf", "result"])
+def test_gradients_of_selections_add_up(of: str) -> None:
+    x = rl.arange(12.0).reshape(3, 4).div(7).requires_grad_()
+    pieces(x if of == "leaf" else x * 2).backward()
+    (slow,) = rl.autograd.grad(pieces(x if of == "leaf" else x * 2), x, create_graph=True)
+    (asked,) = rl.autograd.grad(pieces(x if of == "leaf" else x * 2), x)
+    assert slow.requires_grad
+    assert rl.allclose(x.grad, slow.detach())
+    assert rl.equal(x.grad, asked)
+
+
+def test_hooks_see_the_whole_gradient_of_what_was_cut_up() -> None:
+    x = leaf(1.0, 2.0, 3.0)
+    y = x * 2
+    seen: list[object] = []
+    y.register_hook(lambda g: seen.append(g.tolist()))
+    y.retain_grad()
+    a, b, c = y.unbind()
+    (a + 2 * b + 3 * c + a * a).backward()
+    assert seen == [[5.0, 2.0, 3.0]]
+    assert y.grad.tolist() == [5.0, 2.0, 3.0]
+    assert x.grad.tolist() == [10.0, 4.0, 6.0]
+
+
+def test_a_tensor_cut_into_many_views_gets_one_gradient_buffer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from rushlight._registered import operators
+
+    made: list[tuple[int, ...]] = []
+    full = operators["full"].function
+
+    def counting(size: tuple[int, ...], *rest: object, **options: object) -> Tensor:
+        made.append(size)
+        return full(size, *rest, **options)
+
+    x = rl.ones(50, 4).requires_grad_()
+    y = x * 2
+    loss = sum(row.sum() for row in y.unbind())
+    monkeypatch.setattr(operators["full"], "function", counting)
+    loss.backward()
+    assert made.count((50, 4)) == 1
+    assert x.grad.tolist() == [[2.0] * 4] * 50
+
+
+def test_a_piece_of_another_result_keeps_its_gradient() -> None:
+    """The buffer of one tensor is not written to after it was handed on."""
+    x = leaf(1.0, 2.0)
+    y = x.clone()
+    z = y.clone()
+    z.retain_grad()
+    y.retain_grad()
+    (y[0] * 5 + z[0] * 2 + z[1] * 3).backward()
+    assert z.grad.tolist() == [2.0, 3.0]
+    assert y.grad.tolist() == [7.0, 3.0]
+    assert x.grad.tolist() == [7.0, 3.0]
+
+
+# -- threads ------------------------------------------------------------------------------------
+
+
+def test_threads_train_side_by_side() -> None:
+    """Forward, backward and the update of separate parameters, as each thread alone would do it."""
+
+    def train(seed: int) -> list[object]:
+        w = rl.full((3,), 0.1 * seed, requires_grad=True)
+        data = rl.arange(12.0).reshape(4, 3) / 10
+        for _ in range(30):
+            loss = ((data @ w).tanh() - seed).square().mean() + w[0] * w[1:].sum()
+            loss.backward()
+            with rl.no_grad():
+                w -= 0.05 * w.grad
+            w.grad = None
+        return w.tolist()
+
+    alone = [train(seed) for seed in range(4)]
+    together: dict[int, object] = {}
+
+    def work(seed: int) -> None:
+        together[seed] = train(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [together.get(seed) for seed in range(4)] == alone
+
+
+def test_threads_add_to_one_leaf_one_after_the_other() -> None:
+    """Losses of several threads that share parameters: the sum arrives when each takes its turn."""
+    w, lock = leaf(1.0, 2.0), threading.Lock()
+
+    def work() -> None:
+        for _ in range(20):
+            loss = (w * w).sum()
+            with lock:
+                loss.backward()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert w.grad.tolist() == [120.0, 240.0]

@@ -128,7 +128,7 @@ def record(
         )
     node.extra = None
     if outputs.__class__ is tuple:
-        node.shape = node.kind = None
+        node.shape = None
         results: list[Any] = []
         for index, out in enumerate(outputs):
             results.append(((), None) if out is None else (tuple(out.shape), out._k))
@@ -136,7 +136,7 @@ def record(
                 continue
             if out._k.dtype.is_inexact:
                 out._node, out._req = Port(node, index, *results[-1]), True
-        node.extra = {"results": tuple(results)}
+        node.kind = tuple(results)
     else:
         kind, shape = outputs._k, outputs._shape
         if not kind.dtype.is_inexact:

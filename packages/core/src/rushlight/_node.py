@@ -31,7 +31,8 @@ class Node:
         edges: One per flat input.
         saved: What the rule asked to keep: inputs, results, extras (see `Operator.saved_layout`).
         versions: Storage versions of what is kept.
-        shape, kind: Of the result; of several results `None`: their ports know.
+        shape, kind: Of the result. With several results `shape` is None, and `kind` a tuple of
+            (shape, kind) pairs.
         extra: Hooks, metadata and the like, None until there are any.
     """
 
@@ -100,7 +101,7 @@ def port_of(node: Node, index: int) -> Port:
 
     Made when it is needed: a node that held its ports would wait for the garbage collector.
     """
-    shape, kind = node.extras()["results"][index]
+    shape, kind = node.kind[index]
     return Port(node, index, shape, kind)
 
 

@@ -46,6 +46,7 @@ class Operator:
         vjp_rule, jvp_rule, batching_rule: Derivatives and `vmap`.
         view_rule, view_kind: Geometry of a view, and its kind where that changes.
         scatter_rule: The inverse of a view: puts a value where the view looked.
+        selects: A view of some elements, each once: backward may add to them in place.
         promotes: How operands of several dtypes are brought to one (see `promoted`).
         differentiable: False for operators such as `eq`, which are never recorded.
         constant_outputs: Results without derivative, such as the indices of `sort`.
@@ -97,6 +98,7 @@ class Operator:
         self.view_rule: Callable[..., Any] | None = None
         self.view_kind: Callable[..., Kind] | None = None
         self.scatter_rule: Callable[..., Any] | None = None
+        self.selects = False
         self.public: Any = None
         self.function: Any = self
         self.backward_name = "".join(p.title() for p in schema.name.split("_")) + "Backward0"

@@ -51,7 +51,7 @@ class SavedResult:
         made._offset = 0
         if self.kind.dtype.is_inexact and self.index not in node.op.constant_outputs:
             made._req = True
-            made._node = node if node.extra is None else _port(node, self.index)
+            made._node = _port(node, self.index)
         return made
 
 
@@ -115,7 +115,7 @@ class Packed:
         if self.index is not None:
             if not value._k.dtype.is_inexact or self.index in node.op.constant_outputs:
                 return value
-            edge = node if node.extra is None else _port(node, self.index)
+            edge = _port(node, self.index)
         if edge is None:
             return value
         made = detached(value)

@@ -68,7 +68,8 @@ def _run(
         for number, given, made in tasks[start:stop]:
             first = given[0]
             if scratch.shape != first.shape:
-                scratch, other = np.empty((2, *first.shape), first.dtype)
+                scratch = np.empty(first.shape, first.dtype)
+                other = np.empty(first.shape, first.dtype)
             step(number, given, made, scratch, other)
 
     split(len(tasks), passes * sum([a.size for a in operands[0]]), part)

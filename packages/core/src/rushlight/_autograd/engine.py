@@ -89,6 +89,8 @@ class Pass:
         self.heap: list[tuple[int, Node]] = []
         self.pending: dict[Any, Any] = {}
         self.leaves: dict[Any, Tensor] = {}
+        #: Gradients that this pass made of zeros for the views of a tensor, and may write to.
+        self.buffers: dict[Any, Tensor] = {}
         self.wanted: set[_Edge] | None = None if wanted is None else set(map(_key, wanted))
         self.found: dict[_Edge, Tensor] = {}
         self.useful: set[Node] | None = None
@@ -128,10 +130,41 @@ class Pass:
         if parts is None:
             if self.useful is not None and node not in self.useful:
                 return
-            parts = self.pending[node] = [None] * len(node.extras()["results"])
+            parts = self.pending[node] = [None] * len(node.kind)
             heappush(self.heap, (-node.sequence, node))
         known = parts[port.index]
         parts[port.index] = g if known is None else known + g
+
+    def send_to_selection(self, node: Node, g: Tensor) -> bool:
+        """Adds the gradient of a view to that of what it looked at, in place.
+
+        Each of the many views that cut a tensor up would otherwise send a gradient of its full
+        size, and their sum take quadratic time.  False if that is not possible here.
+        """
+        edge = node.edges[0]
+        if edge is None or edge.__class__ is Port or g.__class__ is not Tensor:
+            return False
+        if STATE.get() is not NO_GRAD:
+            return False
+        is_node = edge.__class__ is Node
+        if self.useful is not None and is_node and edge not in self.useful:
+            return True
+        received = self.pending if is_node else self.leaves
+        known, buffer = received.get(edge), self.buffers.get(edge)
+        if known is None:
+            kind, shape = (edge.kind, edge.shape) if is_node else (edge._k, shape_of(edge))
+            full = operators["full"].function
+            buffer = full(tuple(shape), 0, dtype=kind.dtype, device=kind.device)
+            self.send(edge, buffer)
+        elif known is not buffer:
+            buffer = received[edge] = operators["clone"](known)
+        self.buffers[edge] = buffer
+        part: Any = node.op(buffer, **node.attributes)
+        if known is None:
+            operators["copy_"](part, g)
+        else:
+            part.add_(g)
+        return True
 
     # -- running -------------------------------------------------------------------------
 
@@ -141,7 +174,9 @@ class Pass:
             self.useful = _nodes_leading_to(self.wanted, [edge for edge, _ in roots])
         self.roots = [edge for edge, _ in roots]
         state = STATE.get()
-        token = STATE.set(state.but(grad=self.create))
+        token = STATE.set(
+            NO_GRAD if state is GRAD and not self.create else state.but(grad=self.create)
+        )
         outer = CURRENT.set(self)
         try:
             for edge, g in roots:
@@ -165,14 +200,21 @@ class Pass:
             g = pending.pop(node)
             while True:
                 following = None
+                if self.buffers:
+                    self.buffers.pop(node, None)  # from here on the gradient is others' too
                 if not plain or node.extra is not None:
                     self.step(node, g)
                     break
-                rule = node.op.vjp_rule
+                op = node.op
+                if op.selects and self.send_to_selection(node, g):
+                    break
+                rule = op.vjp_rule
                 if rule is None:
                     raise no_derivative(node)
                 edges = node.edges
                 place = 0
+                if g.__class__ is list:  # of several results
+                    g = tuple(g)
                 for gradient in rule(node, g):
                     if gradient is not None:
                         edge = edges[place]
@@ -225,6 +267,8 @@ class Pass:
             g = self._collect(node, g)
             if g is None:
                 return
+        if node.op.selects and node.extra is None and self.send_to_selection(node, g):
+            return
         rule = node.op.vjp_rule
         if rule is None:
             raise no_derivative(node)

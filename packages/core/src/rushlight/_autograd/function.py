@@ -139,6 +139,7 @@ class _Operation:
         self.vjp_rule = rule
 
     constant_outputs: tuple[int, ...] = ()
+    selects = False
     saved_layout: list[str] = []
 
 
@@ -243,7 +244,7 @@ def _record(cls: Any, context: FunctionContext, args: tuple[Any, ...], outputs: 
         constant = not out._k.dtype.is_inexact or any(out is x for x in context.non_differentiable)
         port = None if constant else Port(node, len(made), tuple(out.shape), out._k)
         made.append(_recorded(out, port, args, context))
-    node.extra["results"] = tuple(rule.outputs)
+    node.kind = tuple(rule.outputs)
     keep(node, tuple(("input", i) for i in range(len(context.to_save))), context.to_save, None)
     own = {id(old): index for index, old in enumerate(results) if isinstance(old, Tensor)}
     _break_cycles(node, context, made, own)
@@ -296,6 +297,7 @@ class _Refusal:
 
     saved_layout: list[str] = []
     constant_outputs: tuple[int, ...] = ()
+    selects = False
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -81,7 +81,7 @@ def filled(size: tuple[int, ...], value: Any, kind: Kind) -> Tensor:
     if state is GRAD or state is NO_GRAD:
         kernel = None if kind.is_meta else kind.t[_FULL]
         if kernel is not None:
-            if value.__class__ is not int or value:
+            if value.__class__ is not int or not 0 <= value <= 1:
                 value = fitting(value, kind.dtype)
             return fresh(kind, kernel(shape=size, value=value, dtype=kind.dtype))
     value = fitting(value, kind.dtype)

@@ -76,6 +76,8 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         >>> rushlight.tensor([1, 2]).to(rushlight.float32)
         tensor([1., 2.])
     """
+    if len(args) == 1 and not kwargs and args[0] is self._k.dtype:
+        return self  # the commonest question, which changes nothing
     device, dtype, late, copy = _parse_to(args, dict(kwargs))
     where = self.device if device is None else as_device(device)
     kind = kind_of(where, dtype or self.dtype)
@@ -107,7 +109,7 @@ CASTS = {
 
 def _cast_method(name: str, dtype: DType) -> None:
     def cast(self: Tensor, memory_format: Any = preserve_format) -> Tensor:
-        return to(self, dtype)
+        return self if self._k.dtype is dtype else to(self, dtype)
 
     cast.__name__ = cast.__qualname__ = name
     cast.__doc__ = f"The tensor as {dtype}."
@@ -206,9 +208,9 @@ def item(self: Tensor) -> Any:
         RuntimeError: The tensor has another number of elements.
     """
     native = self._a
-    if native.__class__ is np.ndarray and native.size == 1 and native.dtype.kind in "fiub":
-        state = STATE.get()
-        if state.recorder is None and self.__class__ in PLAIN:  # the usual case
+    if native.__class__ is np.ndarray and native.size == 1 and self.__class__ in PLAIN:
+        kind = self._k
+        if kind.dtype is not _dtypes.bfloat16 and STATE.get().recorder is None:  # the usual case
             return native.item()
     _readable(self, "item")
     if self.numel() != 1:
@@ -240,6 +242,9 @@ def tolist(self: Tensor) -> Any:
 
 
 def _number(self: Tensor, kind: type, name: str) -> Any:
+    native = self._a
+    if native.__class__ is np.ndarray and native.size == 1:
+        return kind(item(self))
     if self.numel() != 1:
         if kind is bool and self.numel() == 0:
             raise error(RuntimeError, "bool", "Boolean value of Tensor with no values is ambiguous")
@@ -290,8 +295,7 @@ method("__format__", _format)
 def _iterate(self: Tensor) -> Any:
     if self.ndim == 0:
         raise TypeError("iteration over a 0-d tensor")
-    select = operators["select"]
-    return iter([select(self, dim=0, index=i) for i in range(self.shape[0])])
+    return iter(operators["select"].function(self, 0))
 
 
 method("__iter__", _iterate)

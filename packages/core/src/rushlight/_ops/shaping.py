@@ -15,6 +15,7 @@ from ._geometry import check_dim, check_dims, check_tensor, shape_of, sizes_of
 from ._public import export, method, public
 from .elementwise import conj
 from .views import (
+    all_selected,
     expand,
     expand_op,
     permute_op,
@@ -374,7 +375,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
             "Dimension specified as 0 but tensor has no dimensions",
         )  # fmt: skip
     dim = check_dim("unbind", dim, len(shape))
-    return tuple([select_op.entry(input, dim=dim, index=i) for i in range(shape[dim])])
+    return tuple(all_selected(input, dim))
 
 
 # -- broadcasting ---------------------------------------------------------------------------

@@ -21,6 +21,7 @@ WHOLE, NEW = None, True
 Key = tuple[Any, ...]
 
 subscript_op = view_operator("subscript(Tensor(a) x, *, object[] key) -> Tensor(a)")
+subscript_op.selects = True
 
 
 @subscript_op.view

@@ -186,6 +186,8 @@ def into_zeros(op: Operator, g: Tensor, shape: tuple[int, ...], **attributes: An
 
 for _op in (select_op, slice_op, diagonal_op, unfold_op):
     _op.scatter(scatter_through(_op))
+for _op in (select_op, slice_op, diagonal_op):
+    _op.selects = True
 
 select_op.vjp(
     x=lambda g, x_shape, dim, index: into_zeros(select_op, g, x_shape, dim=dim, index=index)
@@ -308,6 +310,25 @@ def sum_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     x = total(x, dim=tuple(dims), keepdim=True)
     return view_op(x, size=shape) if lead else x
 
+
+def all_selected(x: Tensor, dim: int) -> list[Tensor]:
+    """The view of every index of a dimension, with what they share found once."""
+    state = STATE.get()
+    shape = shape_of(x)
+    if x.__class__ not in PLAIN or not (state is GRAD or state is NO_GRAD):
+        return [select_op.entry(x, dim=dim, index=i) for i in range(shape[dim])]
+    strides, grad, kind = strides_of(x), state is GRAD, x._k
+    offset, step = x._offset, strides[dim]
+    rest, steps = shape[:dim] + shape[dim + 1 :], strides[:dim] + strides[dim + 1 :]
+    return [
+        placed_view(
+            select_op, x, {"dim": dim, "index": i}, kind, rest, steps, offset + i * step, grad
+        )
+        for i in range(shape[dim])
+    ]
+
+
+select_op.function = all_selected
 
 _new = object.__new__
 

@@ -86,7 +86,7 @@ class Tensor(TensorMethods):
         """The shape, or the size of one dimension."""
         if dim is None:
             return self.shape
-        shape = self.shape
+        shape = tuple(self.shape)  # items of a plain tuple are reached faster
         if not -max(len(shape), 1) <= dim < max(len(shape), 1) or not shape:
             raise error(
                 IndexError,
