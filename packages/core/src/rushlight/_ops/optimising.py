@@ -23,6 +23,7 @@ from .._dispatch import Spec
 from .._modes import NO_GRAD, STATE
 from .._operator import Operator, operator
 from .._tensor.tensor import PLAIN, Tensor, native_of, storage_of
+from ._public import export, public
 
 Tensors = tuple[Tensor, ...]
 
@@ -67,6 +68,7 @@ def _same(*tensors: Tensor, count: int, **attributes: Any) -> tuple[Spec, ...]:
 
 for _op in (fused_sgd_op, fused_adam_op, fused_rmsprop_op, fused_adagrad_op):
     _op.meta(_same)
+    export(_op.name, _op, "ops")
 
 
 # -- definitions ----------------------------------------------------------------------------
@@ -175,6 +177,7 @@ def _(
 # -- in place -------------------------------------------------------------------------------
 
 
+@public(namespace="ops", methods=False)
 def step_in_place(op: Operator, tensors: list[Tensor], count: int, **attributes: Any) -> bool:
     """Runs a whole step in one kernel that writes its results over the operands.
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import rushlight
-from rushlight import Tensor
-from rushlight._ops.optimising import fused_adagrad_op, step_in_place
+from rushlight import Tensor, ops
 from rushlight.optim._groupwise import (
     FormulaOptimizer,
     Options,
@@ -109,8 +108,8 @@ class Adagrad(FormulaOptimizer):
         steps: list[float],
         options: Options,
     ) -> bool:
-        return step_in_place(
-            fused_adagrad_op,
+        return ops.step_in_place(
+            ops.fused_adagrad,
             [*params, *grads, *(state["sum"] for state in states)],
             len(params),
             steps=tuple(steps),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import rushlight
-from rushlight import Tensor
+from rushlight import Tensor, ops
 from rushlight._errors import error
-from rushlight._ops.optimising import fused_adam_op, step_in_place
 from rushlight.optim._groupwise import (
     FormulaOptimizer,
     Options,
@@ -113,8 +112,8 @@ class Adam(FormulaOptimizer):
     ) -> bool:
         names = ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if options.amsgrad else ()))
         beta1, beta2 = options.betas
-        return step_in_place(
-            fused_adam_op,
+        return ops.step_in_place(
+            ops.fused_adam,
             [*params, *grads, *(state[name] for name in names for state in states)],
             len(params),
             steps=tuple(steps),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import rushlight
-from rushlight import Tensor
-from rushlight._ops.optimising import fused_rmsprop_op, step_in_place
+from rushlight import Tensor, ops
 from rushlight.optim._groupwise import (
     FormulaOptimizer,
     Options,
@@ -107,8 +106,8 @@ class RMSprop(FormulaOptimizer):
             names.append("grad_avg")
         if options.momentum > 0:
             names.append("momentum_buffer")
-        return step_in_place(
-            fused_rmsprop_op,
+        return ops.step_in_place(
+            ops.fused_rmsprop,
             [*params, *grads, *(state[name] for name in names for state in states)],
             len(params),
             lr=options.lr,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import rushlight
-from rushlight import Tensor
+from rushlight import Tensor, ops
 from rushlight._errors import error
-from rushlight._ops.optimising import fused_sgd_op, step_in_place
 from rushlight.optim._groupwise import (
     GroupwiseOptimizer,
     Options,
@@ -116,8 +115,8 @@ class SGD(GroupwiseOptimizer):
             if any(velocity is None for velocity in velocities):
                 return False
             tensors += velocities
-        done = step_in_place(
-            fused_sgd_op,
+        done = ops.step_in_place(
+            ops.fused_sgd,
             tensors,
             len(params),
             lr=options.lr,
