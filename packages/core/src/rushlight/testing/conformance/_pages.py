@@ -112,7 +112,7 @@ def markdown(card: Scorecard) -> str:
 
 def _head(card: Scorecard) -> Iterator[str]:
     facts = card.facts
-    yield f"## Coverage of `{card.device}`"
+    yield f"# Coverage of `{card.device}`"
     yield ""
     notes = f"; {facts['notes']}" if facts.get("notes") else ""
     yield (
