@@ -20,6 +20,7 @@ from .._device import device as Device
 from .._dtypes import Category, DType
 from .._limits import finfo
 from .._modes import with_modes
+from .._ops.striding import as_strided
 from .._registered import operators
 from .._tensor.construction import from_host, to_host
 from .._tensor.tensor import Tensor, storage_of
@@ -28,7 +29,7 @@ from ..autograd._gradcheck import gradcheck, gradgradcheck
 from ..func import capture, jvp, vmap
 from .samples._table import HostArray, Sample
 
-LAYOUTS = ("contiguous", "transposed", "expanded", "strided")
+LAYOUTS = ("contiguous", "transposed", "expanded", "strided", "overlapping")
 # A Jacobian of more elements says nothing that a smaller one does not.
 MOST_ELEMENTS = 40
 
@@ -38,7 +39,8 @@ MOST_ELEMENTS = 40
 def placed(host: HostArray, layout: str, device: str) -> Tensor:
     """A tensor of a host array's values that lies in memory in a certain way.
 
-    `expanded` repeats the first slice of the first dimension, so its values are others.
+    `expanded` repeats the first slice of the first dimension, and in `overlapping` each row begins
+    one element after the row before it, so their values are others.
     """
     where = Device(device)
     if layout == "transposed" and host.ndim > 1:
@@ -46,6 +48,11 @@ def placed(host: HostArray, layout: str, device: str) -> Tensor:
         return _view("permute", turned, dims=tuple(reversed(range(host.ndim))))
     if layout == "expanded" and host.ndim and host.shape[0]:
         return _view("expand", from_host(host[:1].copy(), where), size=host.shape)
+    if layout == "overlapping" and host.ndim > 1 and host.size:
+        base = np.concatenate([host[..., 0, :], host[..., 1:, -1]], axis=-1)
+        steps = np.cumprod([1, *base.shape[:0:-1]])[::-1].tolist()[:-1]
+        made = from_host(np.ascontiguousarray(base), where)
+        return detached(as_strided(made, host.shape, (*steps, 1, 1), 0))
     if layout == "strided":
         # Behind three elements of something else, every second element of the last dimension.
         last = host.shape[-1] if host.ndim else 1
@@ -73,7 +80,7 @@ def arguments(
         if spec is None or host is None:
             made.append(None)
         else:
-            fits = layout != "expanded" or spec.loose
+            fits = spec.loose or layout not in ("expanded", "overlapping")
             made.append(placed(host, layout if fits else "contiguous", device))
     return made
 
@@ -264,7 +271,7 @@ def check_view(sample: Sample, dtype: DType, layout: str, device: str) -> None:
     (seen,) = run(sample, [x], device)
     assert storage_of(seen) is storage_of(x)
     changes_dtype = sample.group.operator.view_kind is not None
-    if changes_dtype or layout == "expanded" or 0 in seen.stride():
+    if changes_dtype or layout in ("expanded", "overlapping") or 0 in seen.stride():
         return
     numbers = np.arange(1, x.numel() + 1).reshape(x.shape)
     marks = from_host(numbers.astype(np.int64), Device(device))
