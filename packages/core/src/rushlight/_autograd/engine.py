@@ -547,8 +547,9 @@ def _one(x: Tensor) -> Tensor:
     """The gradient of a tensor of one element by itself."""
     if x.__class__ is Tensor and shape_of(x) == () and not x._k.is_meta:
         state = STATE.get()
-        if state is GRAD or state is NO_GRAD:
-            kind = x._k
+        kind = x._k
+        # A device without that kernel takes the way that reports it.
+        if (state is GRAD or state is NO_GRAD) and kind.t[operators["full"].index] is not None:
             one = _HOST_ONES.get(kind.dtype)
             if one is None:
                 one = _HOST_ONES[kind.dtype] = np.ones((), kind.host)
