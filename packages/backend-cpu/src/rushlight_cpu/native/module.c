@@ -5,8 +5,10 @@
 #include <structmember.h>
 
 /* One line for each file of kernels. */
-extern const rl_kernel rl_elementwise_kernels[], rl_reduction_kernels[];
-static const rl_kernel *const TABLES[] = {rl_elementwise_kernels, rl_reduction_kernels};
+extern const rl_kernel rl_elementwise_kernels[], rl_reduction_kernels[],
+    rl_convolution_kernels[];
+static const rl_kernel *const TABLES[] = {rl_elementwise_kernels, rl_reduction_kernels,
+                                        rl_convolution_kernels};
 #define TABLE_COUNT (sizeof TABLES / sizeof *TABLES)
 
 /* A callable: the native function, and the NumPy kernel for what it declines. */

@@ -1,0 +1,183 @@
+/* What the files of the convolution kernels share: shapes, register tiles, copies of rows.
+
+   Convolution, transposed convolution and both gradients are matrix products whose operands are
+   not matrices in memory:  c[i][j] += a_i[k] * b[k][j].  The rows of b lie at constant offsets in
+   a copy of the image with zeros around it, so nothing is unrolled into columns except for small
+   planes.  Arrays are float32. */
+#ifndef RL_CONVOLUTION_H
+#define RL_CONVOLUTION_H
+
+#include "rl.h"
+#include "rl_gemm.h"
+
+#include <stdatomic.h>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#define CONV_DIMS 3
+#define CONV_MOST_TAPS 1024
+
+/* A convolution; dimensions that it lacks have size 1 and come first. */
+typedef struct {
+    int64_t batch, inner, outer, groups; /* channels of the input and of the output */
+    int64_t size[CONV_DIMS], out[CONV_DIMS], kernel[CONV_DIMS];
+    int64_t stride[CONV_DIMS], padding[CONV_DIMS], dilation[CONV_DIMS];
+    int64_t in_plane, out_plane, taps;
+} conv_shape;
+
+/* One convolution with few taps as the tiles see it.  Position j of a box reads the input at
+   j * in_step + at[tap], which may lie outside, and writes to j * out_step + base. */
+typedef struct {
+    int64_t batch, groups, channels, rows; /* channels read and written, per group */
+    int64_t in_size[CONV_DIMS], out_size[CONV_DIMS];
+    int64_t count[CONV_DIMS]; /* the box */
+    int64_t in_step[CONV_DIMS], out_step[CONV_DIMS], base[CONV_DIMS];
+    int64_t taps;
+    int64_t at[CONV_MOST_TAPS][CONV_DIMS];
+    int64_t weight_at[CONV_MOST_TAPS];                /* of a tap in the weight */
+    int64_t weight_row, weight_channel, weight_group; /* steps of the weight */
+    const float *x, *weight;
+    float *out;
+} conv_pass;
+
+/* Each returns false with an error set. */
+bool conv_run_pass(const conv_pass *pass);
+bool conv_depthwise_pass(const conv_pass *pass);
+bool conv_weight_gradient(const conv_shape *shape, const float *g, const float *x, float *dw);
+bool conv_depthwise_weight(const conv_shape *shape, const float *g, const float *x, float *dw);
+
+/* Tiles */
+
+/* The depth of a product: `channels` times `taps` steps. */
+typedef struct {
+    int64_t channels, taps;
+    int64_t a_step, x_step;        /* from channel to channel */
+    const int64_t *a_taps, *x_taps; /* offsets of taps */
+} conv_depth;
+
+typedef void (*conv_tile)(const conv_depth *depth, const float *const *rows, const float *x,
+                          float *c, int64_t ldc, bool add);
+
+#define CONV_TILE(NAME, MR, NV)                                                                   \
+    static void NAME(const conv_depth *depth, const float *const *rows, const float *x, float *c, \
+                     int64_t ldc, bool add) {                                                     \
+        rl_vector s[MR][NV];                                                                      \
+        const float *row[MR];                                                                     \
+        _Pragma("GCC unroll 8") for (int i = 0; i < MR; i++) row[i] = rows[i];                    \
+        _Pragma("GCC unroll 8") for (int i = 0; i < MR; i++) {                                    \
+            _Pragma("GCC unroll 6") for (int v = 0; v < NV; v++) {                                \
+                s[i][v] = add ? rl_load(c + i * ldc + v * RL_LANES) : (rl_vector){0};             \
+            }                                                                                     \
+        }                                                                                         \
+        const int64_t taps = depth->taps, *restrict at = depth->a_taps,                           \
+                      *restrict xt = depth->x_taps;                                               \
+        int64_t ka = 0;                                                                           \
+        for (int64_t n = depth->channels; n--; ka += depth->a_step, x += depth->x_step) {         \
+            for (int64_t t = 0; t < taps; t++) {                                                  \
+                const float *b = x + xt[t];                                                       \
+                const int64_t k = ka + at[t];                                                     \
+                rl_vector y[NV];                                                                  \
+                _Pragma("GCC unroll 6") for (int v = 0; v < NV; v++) {                            \
+                    y[v] = rl_load(b + v * RL_LANES);                                             \
+                }                                                                                 \
+                _Pragma("GCC unroll 8") for (int i = 0; i < MR; i++) {                            \
+                    rl_vector w = rl_splat(row[i][k]);                                            \
+                    _Pragma("GCC unroll 6") for (int v = 0; v < NV; v++) s[i][v] += w * y[v];     \
+                }                                                                                 \
+            }                                                                                     \
+        }                                                                                         \
+        _Pragma("GCC unroll 8") for (int i = 0; i < MR; i++) {                                    \
+            _Pragma("GCC unroll 6") for (int v = 0; v < NV; v++) {                                \
+                rl_store(c + i * ldc + v * RL_LANES, s[i][v]);                                    \
+            }                                                                                     \
+        }                                                                                         \
+    }
+
+CONV_TILE(conv_tile_1, RL_MR, 1)
+CONV_TILE(conv_tile_2, RL_MR, 2)
+#if RL_NV == 3
+CONV_TILE(conv_tile_3, RL_MR, 3)
+static const conv_tile conv_tiles[] = {conv_tile_1, conv_tile_2, conv_tile_3};
+#else
+static const conv_tile conv_tiles[] = {conv_tile_1, conv_tile_2};
+#endif
+
+static inline int64_t conv_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t conv_max(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t conv_ceil(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* Copies of rows */
+
+/* dst[i] = src[i * step] for i in [lo, hi), else 0, for i in [0, n); up to RL_LANES - 1 more
+   values behind dst[n) are undefined afterwards.  Nothing else of src is read. */
+static inline void conv_copy_row(float *dst, const float *src, int64_t lo, int64_t hi, int64_t n,
+                                 int64_t step) {
+#if defined(__AVX512F__)
+    for (int64_t i = 0; i < n; i += 16) {
+        int64_t from = conv_min(conv_max(lo - i, 0), 16), to = conv_min(conv_max(hi - i, 0), 16);
+        if (from >= to) {
+            _mm512_storeu_ps(dst + i, _mm512_setzero_ps());
+            continue;
+        }
+        const __mmask16 mask = (__mmask16)(((1u << to) - 1) & ~((1u << from) - 1));
+        if (step == 1) {
+            _mm512_storeu_ps(dst + i, _mm512_maskz_loadu_ps(mask, src + i));
+        } else {
+            const __m512i lane = _mm512_mullo_epi32(
+                _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+                _mm512_set1_epi32((int)step));
+            const __m512 zero = _mm512_setzero_ps();
+            _mm512_storeu_ps(dst + i,
+                             _mm512_mask_i32gather_ps(zero, mask, lane, src + i * step, 4));
+        }
+    }
+#else
+    hi = conv_max(conv_min(hi, n), 0), lo = conv_min(conv_max(lo, 0), hi);
+    for (int64_t i = 0; i < lo; i++) dst[i] = 0;
+    if (step == 1) {
+        memcpy(dst + lo, src + lo, (size_t)(hi - lo) * sizeof *dst);
+    } else {
+        for (int64_t i = lo; i < hi; i++) dst[i] = src[i * step];
+    }
+    for (int64_t i = hi; i < n; i++) dst[i] = 0;
+#endif
+}
+
+/* The i in [lo, hi) for which first + i * step lies in [0, size); hi may be below lo. */
+static inline void conv_inside(int64_t first, int64_t step, int64_t size, int64_t *lo,
+                               int64_t *hi) {
+    *lo = first < 0 ? conv_ceil(-first, step) : 0;
+    *hi = first < size ? (size - 1 - first) / step + 1 : 0;
+}
+
+/* Workspace */
+
+/* A piece of scratch for each thread at work; what is in it is not to be relied upon. */
+typedef struct {
+    char *base;
+    size_t bytes; /* of one */
+    int count;
+    atomic_flag busy[256];
+} conv_slots;
+
+static inline bool conv_open_slots(conv_slots *slots, size_t bytes, int64_t tasks) {
+    slots->bytes = (bytes + 127) & ~(size_t)63;
+    slots->count = (int)conv_min(conv_min(rl_threads(), tasks), 256);
+    for (int i = 0; i < slots->count; i++) atomic_flag_clear(&slots->busy[i]);
+    slots->base = rl_scratch(slots->bytes * (size_t)slots->count);
+    return slots->base != NULL;
+}
+static inline float *conv_take_slot(conv_slots *slots, int *index) {
+    for (int i = 0;; i = i + 1 < slots->count ? i + 1 : 0) {
+        if (!atomic_flag_test_and_set(&slots->busy[i])) {
+            *index = i;
+            return (float *)(slots->base + slots->bytes * (size_t)i);
+        }
+    }
+}
+static inline void conv_give_slot(conv_slots *slots, int index) {
+    atomic_flag_clear(&slots->busy[index]);
+}
+
+#endif

@@ -1,0 +1,435 @@
+/* One pass of a convolution, by register tiles over output pixels.
+
+   Wide planes are copied with zeros around them, flattened, and split by the residue of the step,
+   so that each tap is a constant offset and a tile is 48 consecutive positions; those where a row
+   ends are dropped.  Where too many would be, on small planes, the windows of 48 pixels, of
+   several images if need be, are copied into columns.  Pointwise convolutions read their input
+   where it lies. */
+#include "convolution.h"
+
+/* Costs in multiply-adds of one tile row: copying one element, and beginning a copy. */
+#define COPY_ELEMENT 9
+#define COPY_RUN 260
+#define PLANES ((int64_t)160 << 10) /* floats of copied planes per task */
+#define TASKS 16                    /* as many as this are enough to share */
+#define NARROW (RL_LANES == 16)     /* half the rows, twice the columns: only with 32 registers */
+
+#if NARROW
+CONV_TILE(narrow_2, RL_MR / 2, 2)
+CONV_TILE(narrow_4, RL_MR / 2, 4)
+CONV_TILE(narrow_6, RL_MR / 2, 6)
+#endif
+
+#define MOST_COLUMNS 96
+#define MOST_RUNS MOST_COLUMNS
+
+/* Consecutive columns of a tile that are consecutive in a row of the output. */
+typedef struct {
+    int64_t column, length;
+    int64_t image, j[CONV_DIMS];
+} column_run;
+
+typedef struct {
+    const conv_pass *p;
+    int64_t in_plane, out_plane, pixels; /* pixels: of the box */
+    int64_t height, width;               /* of a register tile: rows and most columns */
+    int64_t *weight_taps, *x_taps;       /* offsets of taps */
+    conv_slots slots;
+    /* Planes: blocks of the first dimension that has more than one position. */
+    int split;
+    int64_t block, blocks, grid[CONV_DIMS], steps[CONV_DIMS]; /* grid of a full block */
+    int64_t first[CONV_DIMS], plane;              /* first: least tap / in_step */
+    int64_t residue[CONV_DIMS], phases[CONV_DIMS]; /* least residue, and how many from it */
+    int64_t channel; /* floats from channel to channel of the copy */
+    /* Columns. */
+    int64_t total, tiles, pitch, parts; /* parts: of the rows, or of the channels */
+    float *shared;                       /* columns made beforehand, or NULL */
+} work;
+
+static int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+
+static void run_tile(const work *w, const conv_depth *depth, const float *const *rows,
+                     const float *x, float *c, int64_t ldc, int64_t vectors) {
+#if NARROW
+    if (w->height < RL_MR) {
+        const conv_tile tile = vectors <= 2 ? narrow_2 : vectors <= 4 ? narrow_4 : narrow_6;
+        tile(depth, rows, x, c, ldc, false);
+        return;
+    }
+#endif
+    conv_tiles[vectors - 1](depth, rows, x, c, ldc, false);
+}
+
+/* The rows of the weight from row `m` on; those past the last repeat it. */
+static void weight_rows(const work *w, int64_t group, int64_t m, const float **rows) {
+    const conv_pass *p = w->p;
+    for (int64_t i = 0; i < w->height; i++) {
+        rows[i] = p->weight + group * p->weight_group + conv_min(m + i, p->rows - 1) * p->weight_row;
+    }
+}
+
+/* Where a run of row `m` lies in the output. */
+static float *place(const work *w, int64_t group, int64_t m, const column_run *run) {
+    const conv_pass *p = w->p;
+    int64_t at = (run->image * p->groups + group) * p->rows + m;
+    for (int d = 0; d < CONV_DIMS; d++) {
+        at = at * p->out_size[d] + run->j[d] * p->out_step[d] + p->base[d];
+    }
+    return p->out + at;
+}
+
+/* Takes the wanted columns of a tile to the output. */
+static void store_tile(const work *w, const float *c, int64_t group, int64_t m,
+                       const column_run *runs, int count) {
+    const int64_t rows = conv_min(w->height, w->p->rows - m), step = w->p->out_step[2];
+    for (int r = 0; r < count; r++) {
+        const int64_t length = runs[r].length;
+        float *to = place(w, group, m, &runs[r]);
+        const float *from = c + runs[r].column;
+        for (int64_t i = 0; i < rows; i++, to += w->out_plane, from += MOST_COLUMNS) {
+            if (step == 1) {
+                int64_t n = 0;
+                for (; n + RL_LANES <= length; n += RL_LANES) rl_store(to + n, rl_load(from + n));
+                for (; n < length; n++) to[n] = from[n];
+            } else {
+                for (int64_t n = 0; n < length; n++) to[n * step] = from[n];
+            }
+        }
+    }
+}
+
+/* One tile of columns times rows [from, to) of the weight. */
+static void all_rows(const work *w, const conv_depth *depth, int64_t group, int64_t from,
+                     int64_t to, const float *x, int64_t columns, const column_run *runs,
+                     int count) {
+    float c[RL_MR * MOST_COLUMNS] __attribute__((aligned(64)));
+    const float *rows[RL_MR];
+    int64_t vectors = conv_ceil(columns, RL_LANES);
+    if (w->height < RL_MR) vectors += vectors & 1;
+    /* A tile of one whole run needs no detour. */
+    const bool whole = count == 1 && runs[0].length == vectors * RL_LANES && w->p->out_step[2] == 1;
+    for (int64_t m = from; m < to; m += w->height) {
+        weight_rows(w, group, m, rows);
+        if (whole && m + w->height <= w->p->rows) {
+            run_tile(w, depth, rows, x, place(w, group, m, runs), w->out_plane, vectors);
+        } else {
+            run_tile(w, depth, rows, x, c, MOST_COLUMNS, vectors);
+            store_tile(w, c, group, m, runs, count);
+        }
+    }
+}
+
+/* Planes */
+
+/* Copies the part of an image that positions [begin, end) of the split dimension read. */
+static void copy_planes(const work *w, float *to, int64_t image, int64_t group, int64_t begin) {
+    const conv_pass *p = w->p;
+    const float *x = p->x + (image * p->groups + group) * p->channels * w->in_plane;
+    for (int64_t c = 0; c < p->channels; c++, x += w->in_plane) {
+        for (int64_t f = 0; f < w->phases[0] * w->phases[1] * w->phases[2]; f++) {
+            const int64_t phase[CONV_DIMS] = {f / w->phases[2] / w->phases[1],
+                                              f / w->phases[2] % w->phases[1], f % w->phases[2]};
+            int64_t start[CONV_DIMS]; /* pixel of the grid's first position */
+            for (int d = 0; d < CONV_DIMS; d++) {
+                const int64_t j = w->first[d] + (d == w->split ? begin : 0);
+                start[d] = j * p->in_step[d] + w->residue[d] + phase[d];
+            }
+            int64_t lo, hi;
+            conv_inside(start[2], p->in_step[2], p->in_size[2], &lo, &hi);
+            for (int64_t a = 0; a < w->grid[0]; a++) {
+                const int64_t z = start[0] + a * p->in_step[0];
+                for (int64_t b = 0; b < w->grid[1]; b++, to += w->grid[2]) {
+                    const int64_t y = start[1] + b * p->in_step[1];
+                    const bool inside = z >= 0 && z < p->in_size[0] && y >= 0 && y < p->in_size[1];
+                    conv_copy_row(to, x + (z * p->in_size[1] + y) * p->in_size[2] + start[2], lo,
+                                  inside ? hi : 0, w->grid[2], p->in_step[2]);
+                }
+            }
+        }
+    }
+}
+
+/* The useful columns among positions [begin, end) of a flattened block. */
+static int flat_runs(const work *w, const int64_t *counts, int64_t first_row, int64_t image,
+                     int64_t begin, int64_t end, column_run *runs) {
+    int count = 0;
+    for (int64_t at = begin; at < end;) {
+        const int64_t j[CONV_DIMS] = {at / w->steps[0], at % w->steps[0] / w->steps[1],
+                                      at % w->steps[1]};
+        const int64_t row_end = at - j[2] + w->grid[2];
+        if (j[0] < counts[0] && j[1] < counts[1] && j[2] < counts[2]) {
+            column_run *run = &runs[count++];
+            run->column = at - begin, run->image = image;
+            run->length = conv_min(counts[2] - j[2], end - at);
+            for (int d = 0; d < CONV_DIMS; d++) run->j[d] = j[d] + (d == w->split ? first_row : 0);
+        }
+        at = row_end;
+    }
+    return count;
+}
+
+static void planes_task(void *context, int64_t index) {
+    work *w = context;
+    const conv_pass *p = w->p;
+    const int64_t block = index % w->blocks, group = index / w->blocks % p->groups;
+    const int64_t image = index / w->blocks / p->groups;
+    const int64_t begin = block * w->block;
+    int64_t counts[CONV_DIMS] = {p->count[0], p->count[1], p->count[2]};
+    counts[w->split] = conv_min(w->block, counts[w->split] - begin);
+    int slot;
+    float *planes = conv_take_slot(&w->slots, &slot);
+    copy_planes(w, planes, image, group, begin);
+    const conv_depth depth = {p->channels, p->taps, p->weight_channel, w->channel, w->weight_taps,
+                              w->x_taps};
+    int64_t reach = 1;
+    for (int d = 0; d < CONV_DIMS; d++) reach += (counts[d] - 1) * w->steps[d];
+    column_run runs[MOST_RUNS];
+    for (int64_t at = 0; at < reach; at += w->width) {
+        const int64_t end = conv_min(at + w->width, reach);
+        const int count = flat_runs(w, counts, begin, image, at, end, runs);
+        if (count) all_rows(w, &depth, group, 0, p->rows, planes + at, end - at, runs, count);
+    }
+    conv_give_slot(&w->slots, slot);
+}
+
+/* Lays out blocks of about `block` positions of the split dimension. */
+static void lay_out(work *w, int64_t block) {
+    const conv_pass *p = w->p;
+    w->block = block, w->blocks = conv_ceil(p->count[w->split], block);
+    for (int d = 0; d < CONV_DIMS; d++) {
+        int64_t least = INT64_MAX, most = INT64_MIN, lowest = INT64_MAX, highest = 0;
+        for (int64_t t = 0; t < p->taps; t++) {
+            least = conv_min(least, floor_div(p->at[t][d], p->in_step[d]));
+            most = conv_max(most, floor_div(p->at[t][d], p->in_step[d]));
+            const int64_t residue = p->at[t][d] - p->in_step[d] * floor_div(p->at[t][d], p->in_step[d]);
+            lowest = conv_min(lowest, residue), highest = conv_max(highest, residue);
+        }
+        w->first[d] = least;
+        w->grid[d] = (d == w->split ? block : p->count[d]) + most - least;
+        w->residue[d] = lowest, w->phases[d] = highest - lowest + 1;
+    }
+    w->steps[2] = 1, w->steps[1] = w->grid[2], w->steps[0] = w->grid[1] * w->grid[2];
+    w->plane = w->grid[0] * w->steps[0];
+    w->channel = w->plane * w->phases[0] * w->phases[1] * w->phases[2];
+    for (int64_t t = 0; t < p->taps; t++) {
+        int64_t phase = 0, offset = 0;
+        for (int d = 0; d < CONV_DIMS; d++) {
+            const int64_t whole = floor_div(p->at[t][d], p->in_step[d]);
+            phase = phase * w->phases[d] + p->at[t][d] - whole * p->in_step[d] - w->residue[d];
+            offset += (whole - w->first[d]) * w->steps[d];
+        }
+        w->x_taps[t] = phase * w->plane + offset;
+        w->weight_taps[t] = p->weight_at[t];
+    }
+}
+
+static bool run_planes(work *w) {
+    const conv_pass *p = w->p;
+    const int64_t rows = p->count[w->split], images = p->batch * p->groups;
+    int64_t block = rows;
+    lay_out(w, block);
+    const int64_t pieces = conv_max(conv_ceil(p->channels * w->channel, PLANES),
+                                    conv_ceil(TASKS, images));
+    /* Blocks of fewer tiles than this would mostly be tails and copies. */
+    const int64_t row = w->plane / w->grid[w->split];
+    const int64_t least = conv_ceil(4 * w->width, row);
+    block = conv_min(rows, conv_max(conv_ceil(rows, pieces), least));
+    block = conv_ceil(rows, conv_ceil(rows, block));
+    lay_out(w, block);
+    const int64_t tasks = images * w->blocks;
+    const size_t floats = (size_t)(p->channels * w->channel + MOST_COLUMNS + RL_LANES);
+    if (!conv_open_slots(&w->slots, floats * sizeof(float), tasks)) return false;
+    RL_RELEASE_GIL(true)
+    rl_parallel(tasks, planes_task, w);
+    RL_TAKE_GIL
+    rl_scratch_free(w->slots.base);
+    return true;
+}
+
+/* Columns */
+
+/* Where the columns [begin, end) of all images' pixels lie, as runs within rows. */
+static int column_runs(const work *w, int64_t begin, int64_t end, column_run *runs) {
+    const int64_t *n = w->p->count;
+    int count = 0;
+    for (int64_t at = begin; at < end;) {
+        column_run *run = &runs[count++];
+        const int64_t pixel = at % w->pixels;
+        run->column = at - begin, run->image = at / w->pixels;
+        run->j[0] = pixel / (n[1] * n[2]), run->j[1] = pixel / n[2] % n[1], run->j[2] = pixel % n[2];
+        run->length = conv_min(n[2] - run->j[2], end - at);
+        at += run->length;
+    }
+    return count;
+}
+
+/* Windows of channels [first, last) as columns: (channel, tap) by `pitch`. The pitch is a vector
+   more than a tile is wide, because copies spill. */
+static void copy_columns(const work *w, float *to, int64_t group, const column_run *runs, int count,
+                         int64_t first, int64_t last) {
+    const conv_pass *p = w->p;
+    int64_t from[MOST_RUNS], lo[MOST_RUNS], hi[MOST_RUNS]; /* of each run, for one tap */
+    const float *x = p->x + group * p->channels * w->in_plane;
+    const int64_t image = p->groups * p->channels * w->in_plane, step = p->in_step[2];
+    for (int64_t t = 0; t < p->taps; t++) {
+        for (int r = 0; r < count; r++) {
+            int64_t at[CONV_DIMS];
+            for (int d = 0; d < CONV_DIMS; d++) at[d] = runs[r].j[d] * p->in_step[d] + p->at[t][d];
+            conv_inside(at[2], step, p->in_size[2], &lo[r], &hi[r]);
+            const bool inside = at[0] >= 0 && at[0] < p->in_size[0] && at[1] >= 0 &&
+                                at[1] < p->in_size[1];
+            hi[r] = inside ? conv_min(hi[r], runs[r].length) : 0;
+            from[r] = runs[r].image * image + (at[0] * p->in_size[1] + at[1]) * p->in_size[2] + at[2];
+        }
+        for (int64_t c = first; c < last; c++) {
+            float *column = to + (c * p->taps + t) * w->pitch;
+            const float *plane = x + c * w->in_plane;
+            for (int r = 0; r < count; r++) {
+                conv_copy_row(column + runs[r].column, plane + from[r], lo[r], hi[r],
+                              runs[r].length, step);
+            }
+        }
+    }
+}
+
+/* Makes a share of the columns that all tasks read later. */
+static void columns_task(void *context, int64_t index) {
+    const work *w = context;
+    const int64_t channels = w->p->channels;
+    const int64_t part = index % w->parts, tile = index / w->parts % w->tiles;
+    const int64_t group = index / w->parts / w->tiles;
+    column_run runs[MOST_RUNS];
+    const int64_t begin = tile * w->width, end = conv_min(begin + w->width, w->total);
+    const int count = column_runs(w, begin, end, runs);
+    copy_columns(w, w->shared + (group * w->tiles + tile) * channels * w->p->taps * w->pitch, group,
+                 runs, count, part * channels / w->parts, (part + 1) * channels / w->parts);
+}
+
+static void tile_task(void *context, int64_t index) {
+    work *w = context;
+    const conv_pass *p = w->p;
+    const int64_t part = index % w->parts, tile = index / w->parts % w->tiles;
+    const int64_t group = index / w->parts / w->tiles;
+    column_run runs[MOST_RUNS];
+    const int64_t begin = tile * w->width, end = conv_min(begin + w->width, w->total);
+    const int count = column_runs(w, begin, end, runs);
+    const conv_depth depth = {p->channels, p->taps, p->weight_channel, p->taps * w->pitch,
+                              w->weight_taps, w->x_taps};
+    const int64_t panels = conv_ceil(p->rows, w->height);
+    const int64_t from = part * panels / w->parts * w->height;
+    const int64_t to = conv_min((part + 1) * panels / w->parts * w->height, p->rows);
+    int slot = -1;
+    float *columns;
+    if (w->shared) {
+        columns = w->shared + (group * w->tiles + tile) * p->channels * p->taps * w->pitch;
+    } else {
+        columns = conv_take_slot(&w->slots, &slot);
+        copy_columns(w, columns, group, runs, count, 0, p->channels);
+    }
+    all_rows(w, &depth, group, from, to, columns, end - begin, runs, count);
+    if (!w->shared) conv_give_slot(&w->slots, slot);
+}
+
+static bool run_columns(work *w) {
+    const conv_pass *p = w->p;
+    w->total = p->batch * w->pixels, w->tiles = conv_ceil(w->total, w->width);
+    w->pitch = w->width + RL_LANES;
+    for (int64_t t = 0; t < p->taps; t++) {
+        w->x_taps[t] = t * w->pitch, w->weight_taps[t] = p->weight_at[t];
+    }
+    const int64_t tiles = p->groups * w->tiles;
+    const size_t bytes = (size_t)(p->channels * p->taps * w->pitch) * sizeof(float);
+    /* Few tiles are shared out by rows too, and their columns made first. */
+    w->parts = conv_min(conv_ceil(TASKS, tiles), conv_ceil(p->rows, w->height));
+    void *room = NULL;
+    if (w->parts > 1) {
+        room = w->shared = rl_scratch(bytes * (size_t)tiles);
+    } else if (conv_open_slots(&w->slots, bytes, tiles)) {
+        room = w->slots.base;
+    }
+    if (!room) return false;
+    RL_RELEASE_GIL(true)
+    if (w->parts > 1) {
+        const int64_t parts = w->parts;
+        w->parts = conv_min(conv_ceil(TASKS, tiles), p->channels);
+        rl_parallel(tiles * w->parts, columns_task, w);
+        w->parts = parts;
+    }
+    rl_parallel(tiles * w->parts, tile_task, w);
+    RL_TAKE_GIL
+    rl_scratch_free(room);
+    return true;
+}
+
+/* Pointwise: the input is its own columns */
+
+static void point_task(void *context, int64_t index) {
+    work *w = context;
+    const conv_pass *p = w->p;
+    const int64_t block = index % w->blocks, group = index / w->blocks % p->groups;
+    const int64_t image = index / w->blocks / p->groups;
+    const int64_t stop = conv_min((block + 1) * w->block, w->pixels);
+    const float *x = p->x + (image * p->groups + group) * p->channels * w->in_plane;
+    const bool last = image == p->batch - 1 && group == p->groups - 1;
+    for (int64_t at = block * w->block; at < stop; at += w->width) {
+        const int64_t end = conv_min(at + w->width, stop);
+        const column_run run = {0, end - at, image, {0, 0, at}};
+        conv_depth depth = {p->channels, 1, p->weight_channel, w->in_plane, w->weight_taps,
+                            w->x_taps};
+        if (last && at + w->width > w->pixels) { /* would read past the end of the array */
+            int slot;
+            float *columns = conv_take_slot(&w->slots, &slot);
+            copy_columns(w, columns, group, &run, 1, 0, p->channels);
+            depth.x_step = w->pitch;
+            all_rows(w, &depth, group, 0, p->rows, columns, end - at, &run, 1);
+            conv_give_slot(&w->slots, slot);
+        } else {
+            all_rows(w, &depth, group, 0, p->rows, x + at, end - at, &run, 1);
+        }
+    }
+}
+
+static bool run_points(work *w) {
+    const conv_pass *p = w->p;
+    w->weight_taps[0] = p->weight_at[0], w->x_taps[0] = 0;
+    w->pitch = w->width + RL_LANES;
+    const int64_t tiles = conv_ceil(w->pixels, w->width), images = p->batch * p->groups;
+    const int64_t most = conv_max(1, PLANES / (p->channels * w->width));
+    const int64_t pieces = conv_max(conv_ceil(tiles, most), conv_ceil(TASKS, images));
+    w->block = conv_ceil(tiles, conv_min(pieces, tiles)) * w->width;
+    w->blocks = conv_ceil(w->pixels, w->block);
+    if (!conv_open_slots(&w->slots, (size_t)(p->channels * w->pitch) * sizeof(float), 1)) return false;
+    RL_RELEASE_GIL(true)
+    rl_parallel(images * w->blocks, point_task, w);
+    RL_TAKE_GIL
+    rl_scratch_free(w->slots.base);
+    return true;
+}
+
+bool conv_run_pass(const conv_pass *p) {
+    int64_t weight_taps[CONV_MOST_TAPS], x_taps[CONV_MOST_TAPS];
+    work w = {.p = p, .weight_taps = weight_taps, .x_taps = x_taps};
+    w.in_plane = p->in_size[0] * p->in_size[1] * p->in_size[2];
+    w.out_plane = p->out_size[0] * p->out_size[1] * p->out_size[2];
+    w.pixels = p->count[0] * p->count[1] * p->count[2];
+    const bool narrow = NARROW && p->rows <= RL_MR / 2;
+    w.height = narrow ? RL_MR / 2 : RL_MR;
+    w.width = narrow ? MOST_COLUMNS : RL_NR;
+    while (w.split < CONV_DIMS - 1 && p->count[w.split] == 1) w.split++;
+
+    lay_out(&w, p->count[w.split]);
+    int64_t reach = 1, steps = 1;
+    for (int d = 0; d < CONV_DIMS; d++) {
+        reach += (p->count[d] - 1) * w.steps[d];
+        steps *= p->in_step[d];
+    }
+    const bool points = p->taps == 1 && steps == 1 && w.in_plane == w.pixels &&
+                        w.out_plane == w.pixels && p->count[2] == w.pixels;
+    const int64_t rows = conv_ceil(p->rows, w.height) * w.height;
+    const double flat = (double)conv_ceil(reach, RL_LANES) * RL_LANES / (double)w.pixels;
+    const double run = (double)conv_min(p->count[2], w.width);
+    const double planes_cost = flat * (double)rows;
+    const double columns_cost = (double)rows + COPY_ELEMENT + COPY_RUN / run;
+    if (columns_cost < planes_cost) return run_columns(&w);
+    return points ? run_points(&w) : run_planes(&w);
+}
