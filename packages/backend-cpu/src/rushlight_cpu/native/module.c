@@ -4,11 +4,17 @@
 
 #include <structmember.h>
 
-/* One line for each file of kernels. */
-extern const rl_kernel rl_elementwise_kernels[], rl_reduction_kernels[],
-    rl_convolution_kernels[];
-static const rl_kernel *const TABLES[] = {rl_elementwise_kernels, rl_reduction_kernels,
-                                        rl_convolution_kernels};
+/* Two lines for each file of kernels. */
+extern const rl_kernel rl_convolution_kernels[];
+extern const rl_kernel rl_elementwise_kernels[];
+extern const rl_kernel rl_optimising_kernels[];
+extern const rl_kernel rl_reduction_kernels[];
+static const rl_kernel *const TABLES[] = {
+    rl_convolution_kernels,
+    rl_elementwise_kernels,
+    rl_optimising_kernels,
+    rl_reduction_kernels,
+};
 #define TABLE_COUNT (sizeof TABLES / sizeof *TABLES)
 
 /* A callable: the native function, and the NumPy kernel for what it declines. */
