@@ -5,11 +5,13 @@
 #include <structmember.h>
 
 /* Two lines for each file of kernels. */
+extern const rl_kernel rl_attention_kernels[];
 extern const rl_kernel rl_convolution_kernels[];
 extern const rl_kernel rl_elementwise_kernels[];
 extern const rl_kernel rl_optimising_kernels[];
 extern const rl_kernel rl_reduction_kernels[];
 static const rl_kernel *const TABLES[] = {
+    rl_attention_kernels,
     rl_convolution_kernels,
     rl_elementwise_kernels,
     rl_optimising_kernels,
