@@ -19,7 +19,9 @@ from setuptools.command.build_ext import build_ext
 NATIVE = Path("src/rushlight_cpu/native")
 X86 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 # Not -ffast-math: NaN, infinities and -0 must survive.
-FLAGS = "-std=gnu11 -O3 -fno-math-errno -fno-trapping-math -fvisibility=hidden -Wall".split()
+FLAGS = (
+    "-std=gnu11 -O3 -fno-math-errno -fno-trapping-math -fopenmp-simd -fvisibility=hidden -Wall"
+).split()
 # The flags need not match a CPU's name: they are the features that the loader asks for.
 VARIANTS = {
     "baseline": [],

@@ -36,7 +36,8 @@ def _kept(who: str, target: Array, classes: int, ignore_index: int) -> Array | N
 def _picked(shape: tuple[int, ...], target: Array, kept: Array | None) -> tuple[Array, Array]:
     """Flat positions of the targets in (N, C, *size), and the targets with ignored ones as 0."""
     batch, classes, pixels = shape[0], shape[1], prod(shape[2:])
-    safe = target if kept is None else np.where(kept, target, 0)
+    # Positions would overflow the small integers that targets may be.
+    safe = (target if kept is None else np.where(kept, target, 0)).astype(np.int64, copy=False)
     base = np.arange(batch)[:, None] * (classes * pixels) + np.arange(pixels)
     return (base.reshape(target.shape) + safe * pixels), safe
 

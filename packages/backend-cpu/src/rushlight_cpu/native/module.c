@@ -8,14 +8,18 @@
 extern const rl_kernel rl_attention_kernels[];
 extern const rl_kernel rl_convolution_kernels[];
 extern const rl_kernel rl_elementwise_kernels[];
+extern const rl_kernel rl_loss_kernels[];
 extern const rl_kernel rl_optimising_kernels[];
 extern const rl_kernel rl_reduction_kernels[];
+extern const rl_kernel rl_softmax_kernels[];
 static const rl_kernel *const TABLES[] = {
     rl_attention_kernels,
     rl_convolution_kernels,
     rl_elementwise_kernels,
+    rl_loss_kernels,
     rl_optimising_kernels,
     rl_reduction_kernels,
+    rl_softmax_kernels,
 };
 #define TABLE_COUNT (sizeof TABLES / sizeof *TABLES)
 

@@ -72,6 +72,11 @@ static inline bool rl_is_dense(PyObject *x, int type) {
 }
 #define RL_ARRAY(x) ((PyArrayObject *)(x))
 #define RL_DATA(x) PyArray_DATA((PyArrayObject *)(x))
+/* The array itself where it is C-contiguous, else a copy that is. New reference, or NULL. */
+static inline PyObject *rl_dense(PyObject *x) {
+    if (PyArray_IS_C_CONTIGUOUS(RL_ARRAY(x))) return Py_NewRef(x);
+    return PyArray_NewCopy(RL_ARRAY(x), NPY_CORDER);
+}
 
 /* Operands broadcast against each other, axes sorted and merged so that few are left.
    Operand 0 is the result.  Steps are in bytes; 0 where an operand is broadcast. */
