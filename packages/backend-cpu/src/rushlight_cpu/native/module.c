@@ -10,6 +10,7 @@ extern const rl_kernel rl_convolution_kernels[];
 extern const rl_kernel rl_elementwise_kernels[];
 extern const rl_kernel rl_loss_kernels[];
 extern const rl_kernel rl_optimising_kernels[];
+extern const rl_kernel rl_random_kernels[];
 extern const rl_kernel rl_reduction_kernels[];
 extern const rl_kernel rl_softmax_kernels[];
 static const rl_kernel *const TABLES[] = {
@@ -18,6 +19,7 @@ static const rl_kernel *const TABLES[] = {
     rl_elementwise_kernels,
     rl_loss_kernels,
     rl_optimising_kernels,
+    rl_random_kernels,
     rl_reduction_kernels,
     rl_softmax_kernels,
 };
