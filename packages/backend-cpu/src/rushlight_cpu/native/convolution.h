@@ -9,8 +9,8 @@
 
 #include "rl.h"
 #include "rl_gemm.h"
+#include "rl_slots.h"
 
-#include <stdatomic.h>
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
@@ -149,35 +149,6 @@ static inline void conv_inside(int64_t first, int64_t step, int64_t size, int64_
                                int64_t *hi) {
     *lo = first < 0 ? conv_ceil(-first, step) : 0;
     *hi = first < size ? (size - 1 - first) / step + 1 : 0;
-}
-
-/* Workspace */
-
-/* A piece of scratch for each thread at work; what is in it is not to be relied upon. */
-typedef struct {
-    char *base;
-    size_t bytes; /* of one */
-    int count;
-    atomic_flag busy[256];
-} conv_slots;
-
-static inline bool conv_open_slots(conv_slots *slots, size_t bytes, int64_t tasks) {
-    slots->bytes = (bytes + 127) & ~(size_t)63;
-    slots->count = (int)conv_min(conv_min(rl_threads(), tasks), 256);
-    for (int i = 0; i < slots->count; i++) atomic_flag_clear(&slots->busy[i]);
-    slots->base = rl_scratch(slots->bytes * (size_t)slots->count);
-    return slots->base != NULL;
-}
-static inline float *conv_take_slot(conv_slots *slots, int *index) {
-    for (int i = 0;; i = i + 1 < slots->count ? i + 1 : 0) {
-        if (!atomic_flag_test_and_set(&slots->busy[i])) {
-            *index = i;
-            return (float *)(slots->base + slots->bytes * (size_t)i);
-        }
-    }
-}
-static inline void conv_give_slot(conv_slots *slots, int index) {
-    atomic_flag_clear(&slots->busy[index]);
 }
 
 #endif

@@ -9,7 +9,7 @@ typedef struct {
     int64_t grid[CONV_DIMS], steps[CONV_DIMS], first[CONV_DIMS], phases[CONV_DIMS], plane, reach;
     int64_t copy; /* floats of the copied planes */
     int64_t x_taps[CONV_MOST_TAPS];
-    conv_slots slots;
+    rl_slots slots;
 } plane_work;
 
 static int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
@@ -68,7 +68,7 @@ static void plane_task(void *context, int64_t index) {
     const float *weight = p->weight + index % p->groups * p->weight_group;
     float *out = p->out + index * w->out_plane;
     int slot;
-    float *planes = conv_take_slot(&w->slots, &slot);
+    float *planes = rl_take_slot(&w->slots, &slot);
     float *sums = planes + w->copy + 2 * RL_LANES * ROWS;
     copy_plane(w, p->x + index * w->in_plane, planes);
     for (int64_t at = 0; at < w->reach; at += ROWS * RL_LANES) {
@@ -93,7 +93,7 @@ static void plane_task(void *context, int64_t index) {
             }
         }
     }
-    conv_give_slot(&w->slots, slot);
+    rl_give_slot(&w->slots, slot);
 }
 
 static size_t room(const plane_work *w) {
@@ -107,7 +107,7 @@ bool conv_depthwise_pass(const conv_pass *p) {
     w.out_plane = p->out_size[0] * p->out_size[1] * p->out_size[2];
     lay_out(&w);
     const int64_t planes = p->batch * p->groups;
-    if (!conv_open_slots(&w.slots, room(&w), planes)) return false;
+    if (!rl_open_slots(&w.slots, room(&w), planes)) return false;
     RL_RELEASE_GIL(true)
     rl_parallel(planes, plane_task, &w);
     RL_TAKE_GIL
@@ -129,7 +129,7 @@ static void weight_task(void *context, int64_t channel) {
     const conv_shape *s = w->s;
     plane_work *pw = &w->plane;
     int slot;
-    float *planes = conv_take_slot(&pw->slots, &slot);
+    float *planes = rl_take_slot(&pw->slots, &slot);
     float *grid = planes + pw->copy + 2 * RL_LANES * ROWS;
     float *dw = w->dw + channel * s->taps;
     const int64_t padded = conv_ceil(pw->reach, RL_LANES) * RL_LANES;
@@ -164,7 +164,7 @@ static void weight_task(void *context, int64_t channel) {
             }
         }
     }
-    conv_give_slot(&pw->slots, slot);
+    rl_give_slot(&pw->slots, slot);
 }
 
 bool conv_depthwise_weight(const conv_shape *s, const float *g, const float *x, float *dw) {
@@ -181,7 +181,7 @@ bool conv_depthwise_weight(const conv_shape *s, const float *g, const float *x, 
     }
     weight_work w = {.plane = {.p = p}, .s = s, .g = g, .x = x, .dw = dw};
     lay_out(&w.plane);
-    const bool opened = conv_open_slots(&w.plane.slots, room(&w.plane), s->inner);
+    const bool opened = rl_open_slots(&w.plane.slots, room(&w.plane), s->inner);
     if (opened) {
         RL_RELEASE_GIL(true)
         rl_parallel(s->inner, weight_task, &w);

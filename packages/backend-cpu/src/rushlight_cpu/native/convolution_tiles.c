@@ -34,7 +34,7 @@ typedef struct {
     int64_t in_plane, out_plane, pixels; /* pixels: of the box */
     int64_t height, width;               /* of a register tile: rows and most columns */
     int64_t *weight_taps, *x_taps;       /* offsets of taps */
-    conv_slots slots;
+    rl_slots slots;
     /* Planes: blocks of the first dimension that has more than one position. */
     int split;
     int64_t block, blocks, grid[CONV_DIMS], steps[CONV_DIMS]; /* grid of a full block */
@@ -177,7 +177,7 @@ static void planes_task(void *context, int64_t index) {
     int64_t counts[CONV_DIMS] = {p->count[0], p->count[1], p->count[2]};
     counts[w->split] = conv_min(w->block, counts[w->split] - begin);
     int slot;
-    float *planes = conv_take_slot(&w->slots, &slot);
+    float *planes = rl_take_slot(&w->slots, &slot);
     copy_planes(w, planes, image, group, begin);
     const conv_depth depth = {p->channels, p->taps, p->weight_channel, w->channel, w->weight_taps,
                               w->x_taps};
@@ -189,7 +189,7 @@ static void planes_task(void *context, int64_t index) {
         const int count = flat_runs(w, counts, begin, image, at, end, runs);
         if (count) all_rows(w, &depth, group, 0, p->rows, planes + at, end - at, runs, count);
     }
-    conv_give_slot(&w->slots, slot);
+    rl_give_slot(&w->slots, slot);
 }
 
 /* Lays out blocks of about `block` positions of the split dimension. */
@@ -238,7 +238,7 @@ static bool run_planes(work *w) {
     lay_out(w, block);
     const int64_t tasks = images * w->blocks;
     const size_t floats = (size_t)(p->channels * w->channel + MOST_COLUMNS + RL_LANES);
-    if (!conv_open_slots(&w->slots, floats * sizeof(float), tasks)) return false;
+    if (!rl_open_slots(&w->slots, floats * sizeof(float), tasks)) return false;
     RL_RELEASE_GIL(true)
     rl_parallel(tasks, planes_task, w);
     RL_TAKE_GIL
@@ -323,11 +323,11 @@ static void tile_task(void *context, int64_t index) {
     if (w->shared) {
         columns = w->shared + (group * w->tiles + tile) * p->channels * p->taps * w->pitch;
     } else {
-        columns = conv_take_slot(&w->slots, &slot);
+        columns = rl_take_slot(&w->slots, &slot);
         copy_columns(w, columns, group, runs, count, 0, p->channels);
     }
     all_rows(w, &depth, group, from, to, columns, end - begin, runs, count);
-    if (!w->shared) conv_give_slot(&w->slots, slot);
+    if (!w->shared) rl_give_slot(&w->slots, slot);
 }
 
 static bool run_columns(work *w) {
@@ -344,7 +344,7 @@ static bool run_columns(work *w) {
     void *room = NULL;
     if (w->parts > 1) {
         room = w->shared = rl_scratch(bytes * (size_t)tiles);
-    } else if (conv_open_slots(&w->slots, bytes, tiles)) {
+    } else if (rl_open_slots(&w->slots, bytes, tiles)) {
         room = w->slots.base;
     }
     if (!room) return false;
@@ -378,11 +378,11 @@ static void point_task(void *context, int64_t index) {
                             w->x_taps};
         if (last && at + w->width > w->pixels) { /* would read past the end of the array */
             int slot;
-            float *columns = conv_take_slot(&w->slots, &slot);
+            float *columns = rl_take_slot(&w->slots, &slot);
             copy_columns(w, columns, group, &run, 1, 0, p->channels);
             depth.x_step = w->pitch;
             all_rows(w, &depth, group, 0, p->rows, columns, end - at, &run, 1);
-            conv_give_slot(&w->slots, slot);
+            rl_give_slot(&w->slots, slot);
         } else {
             all_rows(w, &depth, group, 0, p->rows, x + at, end - at, &run, 1);
         }
@@ -398,7 +398,7 @@ static bool run_points(work *w) {
     const int64_t pieces = conv_max(conv_ceil(tiles, most), conv_ceil(TASKS, images));
     w->block = conv_ceil(tiles, conv_min(pieces, tiles)) * w->width;
     w->blocks = conv_ceil(w->pixels, w->block);
-    if (!conv_open_slots(&w->slots, (size_t)(p->channels * w->pitch) * sizeof(float), 1)) return false;
+    if (!rl_open_slots(&w->slots, (size_t)(p->channels * w->pitch) * sizeof(float), 1)) return false;
     RL_RELEASE_GIL(true)
     rl_parallel(images * w->blocks, point_task, w);
     RL_TAKE_GIL

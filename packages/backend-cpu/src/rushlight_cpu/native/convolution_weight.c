@@ -37,7 +37,7 @@ typedef struct {
     int64_t *pixel_g, *pixel_x;          /* offsets of the pixels of a row */
     int64_t count;
     segment segments[CONV_MOST_TAPS];
-    conv_slots slots;
+    rl_slots slots;
 } work;
 
 /* to[i * ld + j] = x[j * step + i] for 16 x 16: both sides by whole rows. */
@@ -177,7 +177,7 @@ static void sum_task(void *context, int64_t index) {
     int slot = -1;
     float *own = NULL, *room = NULL;
     if (w->slots.base) {
-        own = conv_take_slot(&w->slots, &slot);
+        own = rl_take_slot(&w->slots, &slot);
         room = own + (w->copies ? 0 : w->copy);
     }
     bool begin = true;
@@ -204,7 +204,7 @@ static void sum_task(void *context, int64_t index) {
             }
         }
     }
-    if (slot >= 0) conv_give_slot(&w->slots, slot);
+    if (slot >= 0) rl_give_slot(&w->slots, slot);
 }
 
 /* Adds the chunks' sums and puts them in the order of the weight. */
@@ -297,7 +297,7 @@ bool conv_weight_gradient(const conv_shape *s, const float *g, const float *x, f
     } else {
         own += (size_t)w->copy + slack;
     }
-    if (w->sums && (w->copies || w->parts == 1) && conv_open_slots(&w->slots, own * real, tasks)) {
+    if (w->sums && (w->copies || w->parts == 1) && rl_open_slots(&w->slots, own * real, tasks)) {
         RL_RELEASE_GIL(true)
         if (w->copies) rl_parallel(s->batch * s->groups, copy_task, w);
         rl_parallel(tasks, sum_task, w);

@@ -11,6 +11,7 @@ extern const rl_kernel rl_elementwise_kernels[];
 extern const rl_kernel rl_loss_kernels[];
 extern const rl_kernel rl_optimising_kernels[];
 extern const rl_kernel rl_random_kernels[];
+extern const rl_kernel rl_pooling_kernels[];
 extern const rl_kernel rl_reduction_kernels[];
 extern const rl_kernel rl_softmax_kernels[];
 static const rl_kernel *const TABLES[] = {
@@ -20,6 +21,7 @@ static const rl_kernel *const TABLES[] = {
     rl_loss_kernels,
     rl_optimising_kernels,
     rl_random_kernels,
+    rl_pooling_kernels,
     rl_reduction_kernels,
     rl_softmax_kernels,
 };
