@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from rushlight.testing.conformance._catalogue import catalogue
 from rushlight.testing.mutation import DEFECTS
 from rushlight.testing.mutation.__main__ import chosen, summary
 from rushlight.testing.mutation._cases import first_cases
-from rushlight.testing.mutation._harness import Verdict, control, judged
+from rushlight.testing.mutation._harness import Verdict, control, failure_of, judged
 from rushlight.testing.mutation._page import page
+from rushlight.testing.mutation._victim import planted
 
 # One or two of each part of a backend; those that need few cases.
 SOME = [
@@ -23,6 +25,26 @@ SOME = [
 def test_the_suite_notices(name: str) -> None:
     verdict = judged(DEFECTS[name], whole=False)
     assert verdict.killed, f"nothing noticed that {DEFECTS[name].description}"
+
+
+# Defects that no operator's own cases show, and the programs that are there for them.
+BY_PROGRAMS = {
+    "dropout-not-scaled": "reproducibility-dropout-float32",
+    "counter-cut-to-32-bits": "golden-random_bernoulli-2",
+    "one-address": "memory-addresses",
+    "odd-allocation": "memory-odd_sizes",
+    "copy-too-long": "memory-a_copy_writes_its_target_only",
+    "copy-of-overlap": "memory-a_copy_within_overlapping_memory",
+    "writes-delayed": "memory-reads_wait",
+}
+
+
+@pytest.mark.parametrize("name", BY_PROGRAMS)
+def test_a_program_notices(name: str) -> None:
+    (case,) = (case for case in catalogue() if case.id == BY_PROGRAMS[name])
+    assert failure_of(case, planted(DEFECTS[name])) is not None
+    assert failure_of(case, planted(None)) is None
+    assert failure_of(case, planted(None, queue=True)) is None
 
 
 @pytest.mark.parametrize("queue", [False, True])

@@ -69,7 +69,7 @@ class DeviceRuntime(Protocol):
         ...
 
     def address_of(self, buffer: Any) -> int:
-        """An integer that is the same for the same memory."""
+        """An integer that tells memory in use from all other memory in use; 0 if it is empty."""
         ...
 
     def wrap(self, result: Any, dtype: DType) -> Any:

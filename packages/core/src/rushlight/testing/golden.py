@@ -17,7 +17,8 @@ KNOWN_ANSWERS = [
 ]  # fmt: skip
 
 # (seed, offset) -> the first elements of each draw: bits of floats in hexadecimal, integers in
-# decimal.  The second seed needs its upper half, and its draws cross block 2^32.
+# decimal.  The second seed needs its upper half, and its draws cross block 2^32; the third draws
+# begin beyond it.
 FROZEN: dict[tuple[int, int], dict[str, str]] = {
     (0, 0): {
         "random_bits": "6627e8d5 e169c58d bc57ac4c 9b00dbd8 f8e4cca4 5cb200db b1a574eb 097eff67",
@@ -78,5 +79,20 @@ FROZEN: dict[tuple[int, int], dict[str, str]] = {
         ),
         "random_permutation": "1 2 6 9 8 5 10 3 11 4 7 0",
         "random_bernoulli": "100111000000111000011010",
+    },
+    (11, 2**40 + 3): {
+        "random_bits": "71d16294 313e1d73 3d13c0b1 50ecc6a1 8de3a91f 69718254 c3289288 2ac3e6bd",
+        "random_uniform float32": "3ee3a2c4 3e44f874 3e744f00 3ea1d98c",
+        "random_uniform float64": (
+            "3fc89f0eb9b8e8b0 3fd43b31a84f44f0 3fda5c60952378ea 3fc561f35ee19448"
+        ),
+        "random_normal float32": "3ee6fd73 3f9866cd 3f2ee62a bfc644bf",
+        "random_exponential float32": "3f4f8203 3fd2ff59 3fb76dd6 3f936975",
+        "random_integers 0 1000": "444 192 238 316",
+        "random_integers -4611686018427387904 9223372036854775807": (
+            "-238245508411371388 -2300515813865656858 332822531949316683 2902217142125203517"
+        ),
+        "random_permutation": "11 4 3 6 0 8 1 5 2 9 7 10",
+        "random_bernoulli": "011000011100010001100001",
     },
 }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..._dtypes import DType
-from ._defect import Kernel, in_kernel, is_integer, is_real_floating, is_reduced
+from ._defect import Kernel, in_kernel, is_integer, is_real_floating
 from ._memory_of import as_if_dense, without_offset
 
 _F = "elementwise"
@@ -339,29 +339,18 @@ def operand_overwritten(kernel: Kernel, dtype: DType) -> Kernel:
     return wrong
 
 
-@in_kernel(_F, "16-bit products and sums are each rounded", "addcmul", is_reduced)
-def intermediate_rounding(kernel: Kernel, dtype: DType) -> Kernel:
-    def wrong(x: Any, a: Any, b: Any, *, value: Any = 1) -> Any:
-        product = (a * b).astype(x.dtype)
-        return (x + (product * x.dtype.type(value)).astype(x.dtype)).astype(x.dtype)
-
-    return wrong
-
-
 @in_kernel(_F, "gelu uses the tanh formula even if the exact one is asked for", "gelu")
 def gelu_approximation(kernel: Kernel, dtype: DType) -> Kernel:
     return lambda x, *, approximate: kernel(x, approximate="tanh")
 
 
-@in_kernel(_F, "in-place results go over an operand that is still to be read", "add mul sub")
+@in_kernel(_F, "`out=` is cleared first, though it may be an operand's memory", "add mul sub")
 def write_before_read(kernel: Kernel, dtype: DType) -> Kernel:
     def wrong(x: Any, y: Any, *, out: Any = None) -> Any:
-        if out is None or not out.ndim:
-            return kernel(x, y) if out is None else kernel(x, y, out=out)
-        x, y = np.broadcast_arrays(x, y)
-        for row in range(len(out)):
-            out[row, ...] = kernel(x[row], y[row])
-        return out
+        if out is None:
+            return kernel(x, y)
+        out[...] = 0
+        return kernel(x, y, out=out)
 
     wrong.takes_out = True  # type: ignore[attr-defined]
     return wrong

@@ -140,11 +140,14 @@ class CopyOfBroadcast(HostVictim):
 class CopyTooLong(HostVictim):
     def copy(self, target: Any, source: Any) -> None:
         super().copy(target, source)
-        base = target.base
-        if isinstance(base, np.ndarray) and base.dtype == np.uint8 and target.size:
-            end = target.__array_interface__["data"][0] - base.__array_interface__["data"][0]
-            end += sum((n - 1) * s for n, s in zip(target.shape, target.strides, strict=True))
-            base[end + target.itemsize : end + 2 * target.itemsize] = 1
+        owner = target
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        if not target.size or not owner.flags.c_contiguous:
+            return
+        end = target.ctypes.data - owner.ctypes.data + target.itemsize
+        end += sum((n - 1) * s for n, s in zip(target.shape, target.strides, strict=True))
+        owner.reshape(-1).view(np.uint8)[end : end + target.itemsize] = 1
 
 
 @in_device(_COPIES, "all memory has the same address", "add")
@@ -161,8 +164,14 @@ class StridesOfResultIgnored(HostVictim):
 
 @in_device(_COPIES, "memory for odd numbers of bytes is too small", "full")
 class OddAllocation(HostVictim):
+    pool: Any = np.empty(0, np.uint8)
+
     def allocate(self, nbytes: int) -> Any:
-        return super().allocate(nbytes // 4 * 4)
+        if nbytes > len(self.pool):
+            self.pool = np.empty(max(nbytes, 1 << 16), np.uint8)
+        made = self.pool[:nbytes]
+        self.pool = self.pool[nbytes // 4 * 4 :]
+        return made
 
 
 # -- the queue ----------------------------------------------------------------------------------
@@ -207,7 +216,9 @@ class WritesDelayed(QueueVictim):
 
 def _in_place(launch: Launch) -> bool:
     read = {x.buffer.id for x in launch.operands if x is not None}
-    return any(x is not None and x.buffer.id in read for x in launch.outputs)
+    return launch.name == "copy" or any(
+        x is not None and x.buffer.id in read for x in launch.outputs
+    )
 
 
 class _Borrowed(Buffer):

@@ -132,6 +132,23 @@ def views_share_memory(device: str) -> None:
 
 
 @program("memory", step=1)
+def addresses(device: str) -> None:
+    """Memory in use at the same time has different addresses."""
+    made = [rl.zeros(n, device=device) for n in range(1, 9)]
+    assert len({x.data_ptr() for x in made}) == len(made), [x.data_ptr() for x in made]
+
+
+@program("memory", step=1, needs=(rl.bool, rl.float32))
+def odd_sizes(device: str) -> None:
+    """Memory of any number of bytes is as large as was asked, and its own."""
+    made = [rl.empty(n, dtype=rl.bool, device=device) for n in range(1, 70)]
+    for number, x in enumerate(made):
+        x.fill_(number % 2 == 0)
+    for number, x in enumerate(made):
+        assert x.tolist() == [number % 2 == 0] * len(x), f"{len(x)} bytes were written by others"
+
+
+@program("memory", step=1)
 def strided_copies(device: str) -> None:
     """Copies between different layouts put elements where they belong."""
     host = np.arange(60, dtype=np.float32).reshape(3, 4, 5)

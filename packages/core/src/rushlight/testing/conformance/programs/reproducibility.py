@@ -20,6 +20,8 @@ from .._asking import backend_of
 from .._case import Case, Skip
 from ._table import PROGRAMS, program
 
+HostArray = np.ndarray[Any, Any]
+
 
 def _words(text: str) -> list[int]:
     return [int(word, 16) for word in text.split()]
@@ -100,6 +102,30 @@ def same_numbers_as_the_host(device: str, draw: Callable[[str, Any], rl.Tensor])
     _needs_host(device)
     there = draw(device, _generator(device, 11))
     assert there.tolist() == draw("cpu", _generator("cpu", 11)).tolist()
+
+
+@program("reproducibility", level=2, dtypes=(rl.float32, rl.float64, rl.float16, rl.bfloat16))
+def dropout(device: str, dtype: DType) -> None:
+    """Dropout keeps what the same draws of `random_bernoulli` keep, scaled, and so its gradient."""
+    host = np.linspace(1, 2, 67 * 31).reshape(67, 31)
+    x = rl.tensor(host.tolist(), dtype=dtype, device=device)
+    for p in (0.0, 0.25, 0.8, 1.0):
+        leaf = x.detach().requires_grad_()
+        out, kept = operators["dropout"](leaf, p=p, seed=5, offset=9)
+        chance = rl.full((), 1 - p, device=device)
+        drawn = operators["random_bernoulli"](chance, seed=5, offset=9, shape=(67, 31))
+        mask = checks.host_of(kept)
+        assert kept.dtype is rl.bool and (mask == (checks.host_of(drawn) != 0)).all()
+        scale = mask / (1 - p) if p < 1 else mask * 0.0
+        (gradient,) = rl.autograd.grad(out.sum(), leaf)
+        for found, wanted in ((out.detach(), wide(x) * scale), (gradient, scale)):
+            near = np.isclose(wide(found), wanted, rtol=4 * float(rl.finfo(dtype).eps), atol=0)
+            assert near.all(), f"p={p}: {wide(found)[~near][:3]}, expected {wanted[~near][:3]}"
+
+
+def wide(x: rl.Tensor) -> HostArray:
+    """A tensor's values in double precision."""
+    return checks.host_of(x).astype(np.float64)
 
 
 def _needs_host(device: str) -> None:
