@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import rushlight
-from rushlight.__main__ import _device_line, main, shown
+from rushlight.__main__ import _device_line, _kernel_line, _wrapped, main, shown
 from rushlight.backend import (
     API_VERSION,
     ArrayDevice,
@@ -203,17 +203,17 @@ def test_report_for_people(found: dict[str, Any]) -> None:
     text = shown(found)
     lines = text.splitlines()
     assert lines[0] == f"rushlight {rushlight.__version__}, backend protocol {SPOKEN}"
-    assert f"numpy {np.__version__}" in lines[2] and "no-such-thing (absent)" in lines[2]
+    assert f"numpy {np.__version__}" in text and "no-such-thing (absent)" in text
     assert f"good: rushlight-good 1.2, protocol {SPOKEN}; wood" in lines
     start = lines.index(f"good: rushlight-good 1.2, protocol {SPOKEN}; wood")
     one = backend_of(found, "good")
     assert lines[start + 1] == (
-        f"  kernels:  {len(one['kernels'])}, of {one['primitives']} primitives "
-        f"{one['primitives'] - 1}; missing: cumsum"
+        f"  kernels:  {len(one['kernels'])}, {one['primitives'] - 1} of {one['primitives']} "
+        "primitives among them; no cumsum"
     )
     assert lines[start + 2].startswith("  dtypes:   all but ") and "float64" in lines[start + 2]
     assert lines[start + 3] == (
-        "  good:0: Abacus 9000; memory 3.0 GiB; beads 90; also description, streams; works"
+        "  good:0: works; Abacus 9000; memory 3.0 GiB; beads 90; offers description, streams"
     )
     assert "  devices:  none found on this machine" in lines
     assert "leaves: rushlight-leaves 1.2, CAN'T BE USED" in lines
@@ -223,11 +223,21 @@ def test_report_for_people(found: dict[str, Any]) -> None:
     assert "CAN'T BE USED: a trial failed: 1 + 1 gave 1.0" in text
 
 
+def test_report_tells_a_few_missing_kernels_and_keeps_to_the_page() -> None:
+    missing = [f"operator_{n}" for n in range(30)]
+    told = _kernel_line(["add"] * 12, 40, missing)
+    assert told.startswith("  kernels:  12, 10 of 40 primitives among them; no operator_0, ")
+    assert told.endswith("operator_7 and 22 more, which --json lists")
+    assert _kernel_line(["add"] * 12, 9, []) == "  kernels:  12, all 9 primitives among them"
+    lines = _wrapped("  " + "word, " * 60)
+    assert max(map(len, lines)) <= 100 and lines[1].startswith("      word, ")
+
+
 def test_report_without_foreign_plugins(tmp_path: Path) -> None:
     lines = run(tmp_path).splitlines()
     assert "meta: part of rushlight-core (shapes and dtypes only)" in lines
     assert any(line.startswith("cpu: rushlight-cpu ") for line in lines)
-    assert any(line.startswith("  cpu: ") and line.endswith("works") for line in lines)
+    assert any(line.startswith("  cpu: works; ") for line in lines)
 
 
 def test_time_limit_must_be_positive(capsys: pytest.CaptureFixture[str]) -> None:
@@ -294,7 +304,8 @@ def test_backends_of_the_previous_two_minors_keep_working(
         f"backend 'of_another_time': it was written for protocol {api[0]}.{api[1]}, this core "
         f"speaks {core[0]}.{core[1]}",
         f"  expected: {core[0]}.{max(core[1] - 2, 0)} to {core[0]}.{core[1]}",
-        f"  to fix:   upgrade the {'backend' if older else 'rushlight-core'} distribution",
+        "  to fix:   "
+        + ("upgrade the backend's package" if older else "pip install --upgrade rushlight-core"),
     ]
 
 

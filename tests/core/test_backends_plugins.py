@@ -145,9 +145,9 @@ def test_plugin_without_hook(plugins: Plugins) -> None:
 @pytest.mark.parametrize(
     ("api", "advice"),
     [
-        ((0, 9), "upgrade the backend distribution"),
-        ((2, 0), "upgrade the rushlight-core distribution"),
-        ((1, 7), "upgrade the rushlight-core distribution"),
+        ((0, 9), "pip install --upgrade rushlight-broken609"),
+        ((2, 0), "pip install --upgrade rushlight-core"),
+        ((1, 7), "pip install --upgrade rushlight-core"),
     ],
 )
 def test_other_protocol_version(plugins: Plugins, api: tuple[int, int], advice: str) -> None:

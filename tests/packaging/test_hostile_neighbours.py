@@ -108,7 +108,7 @@ def test_cause_and_cure_are_told(told: Any, device: str, cause: str) -> None:
 def test_protocol_of_the_future(told: Any) -> None:
     text = told["future", "first"]
     assert "it was written for protocol 99.0, this core speaks " in text
-    assert "upgrade the rushlight-core distribution" in text
+    assert "pip install --upgrade rushlight-core" in text
 
 
 def test_two_claimants(told: Any, run: Run) -> None:

@@ -109,6 +109,33 @@ def test_every_protocol_of_the_promise_has_a_frozen_backend() -> None:
         assert [path for path in FROZEN if f"-{major}.{kept}protocol-" in path.name]
 
 
+@pytest.mark.parametrize("minor", [2, 3])
+@pytest.mark.parametrize("wheel", FROZEN, ids=lambda path: path.stem)
+def test_frozen_backend_under_a_core_of_later_protocol(
+    wheel: Path, minor: int, tmp_path: Path
+) -> None:
+    """Two minors on it still works, three minors on it is refused with the way out."""
+    wheels.install([wheel], tmp_path)
+    written = int(wheel.name.split("protocol-")[0].rpartition(".")[2])
+    done = wheels.python(
+        tmp_path,
+        f"""
+import rushlight as rl
+rl.backend._registry.API_VERSION = (1, {minor})
+try:
+    print((rl.ones(2, device="template") + 1).tolist())
+except RuntimeError as raised:
+    print(raised)
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    if minor - written <= 2:
+        assert done.stdout == "[2.0, 2.0]\n"
+        return
+    assert f"written for protocol 1.{written}, this core speaks 1.{minor}" in done.stdout
+    assert "pip install --upgrade rushlight-template" in done.stdout
+
+
 # What the template relies on.
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +20,16 @@ from .kernels._parallel import set_thread_count, share_threads, thread_count
 from .native import native_kernels
 
 
+def _processor() -> str:
+    """The processor's name, or its architecture where the system does not tell it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
 class CpuDevice(ArrayDevice):
     """The host."""
 
@@ -29,10 +40,10 @@ class CpuDevice(ArrayDevice):
     def describe(self) -> dict[str, str | int | float]:
         """Facts for `python -m rushlight`."""
         return {
-            "name": platform.processor() or platform.machine(),
+            "name": _processor(),
             "cores": os.cpu_count() or 1,
             "threads": thread_count(),
-            "kernels": f"{self.tier}, NumPy {np.__version__}",
+            "NumPy": np.__version__,
         }
 
     def memory_stats(self) -> Mapping[str, int]:

@@ -9,6 +9,7 @@ import argparse
 import json
 import platform
 import sys
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from typing import Any
@@ -24,6 +25,8 @@ from rushlight.testing.owed import owed
 
 OURS = ("rushlight", "rushlight-core", "rushlight-cpu", "rushlight-nn")
 _TIMEOUT = 60.0
+_WIDTH = 100
+_MISSING_SHOWN = 8
 
 
 # -- what the child does --------------------------------------------------------------------
@@ -119,11 +122,15 @@ def _version(distribution: str) -> str | None:
 def shown(found: dict[str, Any]) -> str:
     """The report for people."""
     python = found["python"]
-    versions = [f"{name} {version or '(absent)'}" for name, version in found["packages"].items()]
+    # Non-breaking spaces: a version stays beside its package.
+    versions = [
+        f"{name}\N{NO-BREAK SPACE}{version or '(absent)'}"
+        for name, version in found["packages"].items()
+    ]
     lines = [
         f"rushlight {found['rushlight']}, backend protocol {_dotted(found['protocol'])}",
         f"Python {python['version']} ({python['implementation']}), {python['platform']}",
-        f"packages: {', '.join(versions)}",
+        *_wrapped(f"packages: {', '.join(versions)}"),
         "",
         "meta: part of rushlight-core (shapes and dtypes only)",
     ]
@@ -136,40 +143,61 @@ def _dotted(version: list[int]) -> str:
     return ".".join(map(str, version))
 
 
+def _wrapped(line: str) -> list[str]:
+    """A line cut at spaces, its continuations indented."""
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    lines = textwrap.wrap(
+        line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
+
+
 def _backend_lines(backend: dict[str, Any]) -> list[str]:
     owners = ", ".join(" ".join(owner.values()) for owner in backend["providers"])
     if backend["status"] != "ok":
-        lines = [
-            f"{backend['type']}: {owners}, CAN'T BE USED",
-            f"  cause:    {backend['cause']}",
-            f"  to fix:   {backend['fix']}",
-        ]
+        lines = [f"{backend['type']}: {owners}, CAN'T BE USED"]
+        lines += _wrapped(f"  cause:    {backend['cause']}")
+        lines += _wrapped(f"  to fix:   {backend['fix']}")
         return lines + [f"    {line}" for line in backend["traceback"].splitlines()]
     notes = f"; {backend['notes']}" if backend["notes"] else ""
     lines = [f"{backend['type']}: {owners}, protocol {_dotted(backend['api'])}{notes}"]
-    missing = backend["missing"]
-    have = backend["primitives"] - len(missing)
-    lines.append(
-        f"  kernels:  {len(backend['kernels'])}, of {backend['primitives']} primitives "
-        + (f"{have}; missing: {', '.join(missing)}" if missing else "all")
-    )
+    lines += _wrapped(_kernel_line(backend["kernels"], backend["primitives"], backend["missing"]))
     absent = [dtype.name for dtype in ALL if dtype.name not in backend["dtypes"]]
-    lines.append("  dtypes:   all" + (f" but {', '.join(absent)}" if absent else ""))
+    lines += _wrapped("  dtypes:   all" + (f" but {', '.join(absent)}" if absent else ""))
     if not backend["devices"]:
         lines.append("  devices:  none found on this machine")
-    return lines + [f"  {_device_line(one)}" for one in backend["devices"]]
+    for one in backend["devices"]:
+        lines += _wrapped(f"  {_device_line(one)}")
+    return lines
+
+
+def _kernel_line(kernels: list[str], primitives: int, missing: list[str]) -> str:
+    """How many kernels a backend has; those of primitives it must have, others make it fast."""
+    if not missing:
+        return f"  kernels:  {len(kernels)}, all {primitives} primitives among them"
+    told = ", ".join(missing[:_MISSING_SHOWN])
+    if len(missing) > _MISSING_SHOWN:
+        told += f" and {len(missing) - _MISSING_SHOWN} more, which --json lists"
+    have = primitives - len(missing)
+    return f"  kernels:  {len(kernels)}, {have} of {primitives} primitives among them; no {told}"
 
 
 def _device_line(one: dict[str, Any]) -> str:
     facts = {k: v for k, v in one.items() if k not in ("label", "duties", "cause", "name")}
-    if isinstance(facts.get("memory"), int):
-        facts["memory"] = bytes_text(facts["memory"])
-    parts = [str(one["name"])] if "name" in one else []
-    parts += [f"{key} {value}" for key, value in facts.items()]
+    parts = [f"CAN'T BE USED: {one['cause']}" if "cause" in one else "works"]
+    if "name" in one:
+        parts.append(str(one["name"]))
+    parts += [f"{key} {_told(value)}" for key, value in facts.items()]
     if one.get("duties"):
-        parts.append("also " + ", ".join(one["duties"]))
-    parts.append(f"CAN'T BE USED: {one['cause']}" if "cause" in one else "works")
+        parts.append("offers " + ", ".join(one["duties"]))
     return f"{one['label']}: {'; '.join(parts)}"
+
+
+def _told(value: object) -> str:
+    """A fact that a device tells of itself: whole numbers from a million on count bytes."""
+    if isinstance(value, int) and value >= 1 << 20:
+        return bytes_text(value)
+    return " ".join(str(value).split())
 
 
 def main(arguments: list[str] | None = None) -> int:

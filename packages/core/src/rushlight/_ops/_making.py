@@ -79,7 +79,7 @@ def filled(size: tuple[int, ...], value: Any, kind: Kind) -> Tensor:
             check_sizes(size)
     state = STATE.get()
     if state is GRAD or state is NO_GRAD:
-        kernel = None if kind.is_meta else kind.t[_FULL]
+        kernel = None if kind.is_meta else kind.hot[_FULL]
         if kernel is not None:
             if value.__class__ is not int or not 0 <= value <= 1:
                 value = fitting(value, kind.dtype)
@@ -245,8 +245,10 @@ def _strides_like(x: Tensor, memory_format: Any) -> tuple[int, ...] | None:
     shape = shape_of(x)
     if memory_format is not None and memory_format is not preserve_format:
         return memory_format.strides(shape)  # type: ignore[no-any-return]
-    if x._storage is None and x._k.infers and x._a.flags.c_contiguous:
-        return None
+    if x._storage is None and x._k.infers:
+        flags = getattr(x._a, "flags", None)  # arrays like NumPy's have it at hand
+        if flags is not None and flags.c_contiguous:
+            return None
     strides = strides_of(x)
     order = sorted(range(len(shape)), key=lambda d: (-strides[d], d))
     steps = dense_strides(shape, reversed(order))

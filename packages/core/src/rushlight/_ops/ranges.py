@@ -46,7 +46,7 @@ def stepped(start: Any, step: Any, length: int, kind: Kind) -> Tensor:
     """A tensor of `start + i * step`."""
     state = STATE.get()
     if state is GRAD or state is NO_GRAD:
-        kernel = None if kind.is_meta else kind.t[_ARANGE]
+        kernel = None if kind.is_meta else kind.hot[_ARANGE]
         if kernel is not None:
             return fresh(kind, kernel(start=start, step=step, length=length, dtype=kind.dtype))
     return arange_op(start=start, step=step, length=length, dtype=kind.dtype, device=kind.device)  # type: ignore[no-any-return]

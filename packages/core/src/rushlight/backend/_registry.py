@@ -100,8 +100,13 @@ def _check_version(backend: Backend) -> None:
             f"{API_VERSION[0]}.{API_VERSION[1]}",
             expected=f"{API_VERSION[0]}.{max(API_VERSION[1] - 2, 0)} to "
             f"{API_VERSION[0]}.{API_VERSION[1]}",
-            fix=f"upgrade the {'backend' if older else 'rushlight-core'} distribution",
+            fix=_upgrade(backend.name) if older else "pip install --upgrade rushlight-core",
         )
+
+
+def _upgrade(kind: str) -> str:
+    owners = [_owner(entry)[0] for entry in entry_points().get(kind, ())]
+    return f"pip install --upgrade {owners[0]}" if owners else "upgrade the backend's package"
 
 
 def backend_for(kind: str) -> Backend:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..._dtypes import DType, from_numpy_dtype
 from ..._errors import Explained, OutOfMemoryError, error
+from ..._registered import operators
 from ..._tensor.tensor import contiguous_strides
 from ...backend import refill
 from ._array import SimArray
@@ -205,14 +206,20 @@ class SimDevice:
     def bind(self, name: str, kernel: Callable[..., Any], dtype: DType) -> Callable[..., Any]:
         """A kernel loaded on this device: a call puts a launch into the queue.
 
-        Without `out` the kernel's results depend on data, so the device must catch up first.
+        Without `out` the shapes of its results depend on data, so the device must catch up first.
         """
+        makes_own = operators[name].meta_rule is None
 
         def launch(*operands: SimArray | None, out: Any = None, **attributes: Any) -> Any:
             several = isinstance(out, tuple)
             outputs = out if several else () if out is None else (out,)
             record = Launch(name, kernel, operands, attributes, outputs, _line(), several)
             if out is None:
+                if not makes_own:
+                    raise error(
+                        RuntimeError, name, "the core gave no memory for the result",
+                        expected="out=, because `infers_shapes` is False",
+                    )  # fmt: skip
                 return self._computed(record)
             self._enqueue(record)
             return None
