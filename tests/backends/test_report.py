@@ -211,10 +211,9 @@ def test_report_for_people(found: dict[str, Any]) -> None:
         f"  kernels:  {len(one['kernels'])}, {one['primitives'] - 1} of {one['primitives']} "
         "primitives among them; no cumsum"
     )
-    assert lines[start + 2].startswith("  dtypes:   all but ") and "float64" in lines[start + 2]
-    assert lines[start + 3] == (
-        "  good:0: works; Abacus 9000; memory 3.0 GiB; beads 90; offers description, streams"
-    )
+    assert lines[start + 2].startswith("  dtypes:   all but ") and "float64, " in text
+    device = "  good:0: works; Abacus 9000; memory 3.0 GiB; beads 90; offers description, streams"
+    assert device in lines
     assert "  devices:  none found on this machine" in lines
     assert "leaves: rushlight-leaves 1.2, CAN'T BE USED" in lines
     cause = "the process ended with exit code 7 while it tried the backend"
