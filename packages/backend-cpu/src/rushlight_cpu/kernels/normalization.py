@@ -353,6 +353,16 @@ def batch_norm_apply(
     return out
 
 
+@reduced_precision(keep=(1, 2))
+def batch_norm_train(
+    x: Array, weight: Array | None, bias: Array | None, *, eps: float
+) -> tuple[Array, Array, Array]:
+    """Normalises each channel by the statistics of the batch; returns mean and variance as well."""
+    mean, variance = batch_norm_stats(x)
+    rstd = (1 / np.sqrt(variance + eps)).astype(x.dtype, copy=False)
+    return batch_norm_apply(x, mean, rstd, weight, bias), mean, variance
+
+
 @reduced_precision()
 def batch_norm_backward(
     g: Array,
@@ -443,6 +453,7 @@ KERNELS: dict[str, Kernel] = {
     "native_group_norm": native_group_norm,
     "group_norm_backward": group_norm_backward,
     "batch_norm_stats": batch_norm_stats,
+    "batch_norm_train": batch_norm_train,
     "batch_norm_apply": batch_norm_apply,
     "batch_norm_backward": batch_norm_backward,
 }

@@ -6,6 +6,7 @@
 
 /* Two lines for each file of kernels. */
 extern const rl_kernel rl_attention_kernels[];
+extern const rl_kernel rl_batch_norm_kernels[];
 extern const rl_kernel rl_convolution_kernels[];
 extern const rl_kernel rl_elementwise_kernels[];
 extern const rl_kernel rl_loss_kernels[];
@@ -13,9 +14,11 @@ extern const rl_kernel rl_optimising_kernels[];
 extern const rl_kernel rl_random_kernels[];
 extern const rl_kernel rl_pooling_kernels[];
 extern const rl_kernel rl_reduction_kernels[];
+extern const rl_kernel rl_row_norm_kernels[];
 extern const rl_kernel rl_softmax_kernels[];
 static const rl_kernel *const TABLES[] = {
     rl_attention_kernels,
+    rl_batch_norm_kernels,
     rl_convolution_kernels,
     rl_elementwise_kernels,
     rl_loss_kernels,
@@ -23,6 +26,7 @@ static const rl_kernel *const TABLES[] = {
     rl_random_kernels,
     rl_pooling_kernels,
     rl_reduction_kernels,
+    rl_row_norm_kernels,
     rl_softmax_kernels,
 };
 #define TABLE_COUNT (sizeof TABLES / sizeof *TABLES)
