@@ -211,7 +211,7 @@ def test_report_for_people(found: dict[str, Any]) -> None:
         f"  kernels:  {len(one['kernels'])}, {one['primitives'] - 1} of {one['primitives']} "
         "primitives among them; no cumsum"
     )
-    assert lines[start + 2].startswith("  dtypes:   all but ") and "float64, " in text
+    assert lines[start + 2].startswith("  dtypes:   all but ") and "float64," in text
     device = "  good:0: works; Abacus 9000; memory 3.0 GiB; beads 90; offers description, streams"
     assert device in lines
     assert "  devices:  none found on this machine" in lines

@@ -95,11 +95,15 @@ def install(wheels: Sequence[Path], folder: Path) -> None:
     )
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """The environment of a program that sees what is installed in a folder."""
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
+
+
 def python(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
     """Runs a program in a new interpreter that sees what is installed in a folder."""
-    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
-        capture_output=True, text=True, timeout=60, cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True, timeout=60, cwd=folder, env=environment(folder),
     )  # fmt: skip
