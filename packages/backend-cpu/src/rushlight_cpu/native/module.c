@@ -17,6 +17,7 @@ extern const rl_kernel rl_reduction_kernels[];
 extern const rl_kernel rl_row_norm_kernels[];
 extern const rl_kernel rl_softmax_kernels[];
 static const rl_kernel *const TABLES[] = {
+    rl_matmul_kernels,
     rl_attention_kernels,
     rl_batch_norm_kernels,
     rl_convolution_kernels,
