@@ -74,7 +74,7 @@ def agree(native: Any, name: str, *arrays: Any, tol: Any = None, **attributes: A
     if tol is None:
         tol = 1e-6 if got.dtype == np.float32 else 1e-14
     np.testing.assert_allclose(got, wanted, rtol=tol, atol=tol)
-    if got.dtype.kind == "f" and name != "relu":  # relu(-0) is 0 in NumPy, -0 in torch
+    if got.dtype.kind == "f":
         zero = (got == 0) & (wanted == 0)
         np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(wanted[zero]))
 

@@ -54,3 +54,13 @@ int rl_ints(const rl_call *call, const char *name, int64_t *values, int most) {
     }
     return n;
 }
+
+int rl_dtype(const rl_call *call, const char *name) {
+    PyObject *dtype = rl_keyword(call, name);
+    PyObject *descr = dtype ? PyObject_GetAttrString(dtype, "numpy") : NULL;
+    int type = -1;
+    if (!descr) PyErr_Clear();
+    else if (PyArray_DescrCheck(descr)) type = ((PyArray_Descr *)descr)->type_num;
+    Py_XDECREF(descr);
+    return type;
+}

@@ -7,26 +7,30 @@
 /* Two lines for each file of kernels. */
 extern const rl_kernel rl_attention_kernels[];
 extern const rl_kernel rl_batch_norm_kernels[];
+extern const rl_kernel rl_casting_kernels[];
 extern const rl_kernel rl_convolution_kernels[];
+extern const rl_kernel rl_copying_kernels[];
 extern const rl_kernel rl_elementwise_kernels[];
 extern const rl_kernel rl_loss_kernels[];
 extern const rl_kernel rl_matmul_kernels[];
 extern const rl_kernel rl_optimising_kernels[];
-extern const rl_kernel rl_random_kernels[];
 extern const rl_kernel rl_pooling_kernels[];
+extern const rl_kernel rl_random_kernels[];
 extern const rl_kernel rl_reduction_kernels[];
 extern const rl_kernel rl_row_norm_kernels[];
 extern const rl_kernel rl_softmax_kernels[];
 static const rl_kernel *const TABLES[] = {
     rl_attention_kernels,
     rl_batch_norm_kernels,
+    rl_casting_kernels,
     rl_convolution_kernels,
+    rl_copying_kernels,
     rl_elementwise_kernels,
     rl_loss_kernels,
     rl_matmul_kernels,
     rl_optimising_kernels,
-    rl_random_kernels,
     rl_pooling_kernels,
+    rl_random_kernels,
     rl_reduction_kernels,
     rl_row_norm_kernels,
     rl_softmax_kernels,

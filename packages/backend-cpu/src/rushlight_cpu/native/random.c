@@ -152,17 +152,6 @@ static bool read_stream(const rl_call *call, draw *d) {
     return true;
 }
 
-/* NumPy's number of the keyword `dtype`, -1 for what is not one of its own. */
-static int read_dtype(const rl_call *call) {
-    PyObject *dtype = rl_keyword(call, "dtype");
-    PyObject *descr = dtype ? PyObject_GetAttrString(dtype, "numpy") : NULL;
-    int type = -1;
-    if (!descr) PyErr_Clear();
-    else if (PyArray_DescrCheck(descr)) type = ((PyArray_Descr *)descr)->type_num;
-    Py_XDECREF(descr);
-    return type;
-}
-
 static PyObject *new_array(const rl_call *call, int type, draw *d) {
     int64_t shape[RL_MAX_DIMS];
     npy_intp sizes[RL_MAX_DIMS];
@@ -183,7 +172,7 @@ static PyObject *new_array(const rl_call *call, int type, draw *d) {
 
 static PyObject *floats(const rl_call *call) {
     const emitter *emitters = call->data;
-    int type = read_dtype(call);
+    int type = rl_dtype(call, "dtype");
     draw d = {0};
     if (call->count || rl_keywords(call) != 4 || (type != NPY_FLOAT && type != NPY_DOUBLE) ||
         !read_stream(call, &d)) {
@@ -199,7 +188,7 @@ static PyObject *floats(const rl_call *call) {
 static PyObject *integers(const rl_call *call) {
     draw d = {0};
     uint64_t high;
-    int type = read_dtype(call), place = type == NPY_INT64   ? 0
+    int type = rl_dtype(call, "dtype"), place = type == NPY_INT64   ? 0
                                          : type == NPY_INT32 ? 1
                                          : type == NPY_UINT8 ? 2
                                                              : -1;
@@ -289,7 +278,7 @@ static PyObject *dropout(const rl_call *call) {
 
 static PyObject *permutation(const rl_call *call) {
     draw d = {.emit = keys, .per_block = 2};
-    int type = read_dtype(call);
+    int type = rl_dtype(call, "dtype");
     Py_ssize_t known = 3 + (rl_keyword(call, "dtype") != NULL);
     if (call->count || rl_keywords(call) != known || (known == 4 && type != NPY_INT64) ||
         !read_stream(call, &d) || !rl_int(call, "n", &d.size) || d.size < 0) {

@@ -54,6 +54,10 @@ bool rl_float(const rl_call *call, const char *name, double *value);
 bool rl_bool(const rl_call *call, const char *name, bool *value);
 /* A tuple of ints of at most `most` entries; their number, or -1. */
 int rl_ints(const rl_call *call, const char *name, int64_t *values, int most);
+/* NumPy's number of an attribute that is a dtype of ours, -1 if it is none. */
+int rl_dtype(const rl_call *call, const char *name);
+/* That of bfloat16, -1 where it has none. */
+int rl_bfloat16(void);
 
 /* Operands */
 
@@ -72,11 +76,9 @@ static inline bool rl_is_dense(PyObject *x, int type) {
 }
 #define RL_ARRAY(x) ((PyArrayObject *)(x))
 #define RL_DATA(x) PyArray_DATA((PyArrayObject *)(x))
-/* The array itself where it is C-contiguous, else a copy that is. New reference, or NULL. */
-static inline PyObject *rl_dense(PyObject *x) {
-    if (PyArray_IS_C_CONTIGUOUS(RL_ARRAY(x))) return Py_NewRef(x);
-    return PyArray_NewCopy(RL_ARRAY(x), NPY_CORDER);
-}
+
+/* The array itself if it is C-contiguous, else a copy: new reference, or NULL with an error set. */
+PyObject *rl_dense(PyObject *x);
 
 /* Operands broadcast against each other, axes sorted and merged so that few are left.
    Operand 0 is the result.  Steps are in bytes; 0 where an operand is broadcast. */

@@ -36,6 +36,8 @@ def creation_kernels(xp: ArrayModule) -> Kernels:
             return xp.not_equal(x, 0)
         if x.dtype.kind == "c" and not dtype.is_complex:
             x = x.real  # the imaginary part goes without a warning, as in torch
+        if dtype.name == "float16" and x.dtype == xp.float64:
+            x = x.astype(xp.float32)  # rounded twice, as in torch
         return x.astype(host, order="C")
 
     return {"full": full, "arange": arange, "clone": xp.ndarray.copy, "cast": cast}

@@ -159,7 +159,8 @@ def _unary(xp: ArrayModule) -> Kernels:
     maximum = xp.maximum
 
     def relu(x: Array, out: Array | None = None) -> Array:
-        return maximum(x, zero[x.dtype], out=out)
+        # In this order the result of -0 is -0, as in torch.
+        return maximum(zero[x.dtype], x, out=out)
 
     def rsqrt(x: Array) -> Array:
         return xp.reciprocal(xp.sqrt(x))
