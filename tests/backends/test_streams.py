@@ -1,5 +1,7 @@
 """Streams, events and current devices, on simulated devices that check who waits for whom."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from itertools import count
@@ -337,6 +339,23 @@ def test_device_types_of_extras_answer_without_being_installed(
         rl.get_device_module("dim")
     with pytest.raises(AttributeError, match=r"'rushlight.bright' has no attribute 'tensor'"):
         bright.tensor
+
+
+def test_module_of_a_device_type_is_imported_like_any_other() -> None:
+    program = """
+import sys
+import rushlight.sim as sim
+import rushlight
+assert sim is rushlight.sim and sim is sys.modules["rushlight.sim"]
+assert sim.is_available() and not hasattr(sim, "nothing_like_that")
+from rushlight.sim import device_count
+assert device_count() == sim.device_count()
+try:
+    import rushlight.dim
+except ModuleNotFoundError as raised:
+    assert str(raised) == "No module named 'rushlight.dim'", raised
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_module_tells_properties_and_memory(where: str) -> None:

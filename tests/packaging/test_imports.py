@@ -23,7 +23,7 @@ LAYERS = {
     5: "_ops",
     6: "linalg fft special ops signal masked autograd func random serialization _checkpoint utils"
     " _profiling",
-    7: "compile export profiler accelerator _device_module _preflight",
+    7: "compile export profiler accelerator _device_module _device_finder _preflight",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}
 TOP = 8  # `rushlight` itself, which gathers all of them

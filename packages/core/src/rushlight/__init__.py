@@ -97,6 +97,7 @@ from ._layout import sparse_coo as sparse_coo
 from ._layout import sparse_csc as sparse_csc
 from ._layout import sparse_csr as sparse_csr
 from ._layout import strided as strided
+from ._device_finder import install as _find_devices
 from ._limits import finfo as finfo
 from ._limits import iinfo as iinfo
 from ._promotion import result_type as result_type
@@ -113,6 +114,7 @@ from .serialization import load as load
 from .serialization import save as save
 
 _ops.install(globals())
+_find_devices()
 
 from math import e as e
 from math import inf as inf

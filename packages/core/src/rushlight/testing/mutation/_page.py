@@ -11,8 +11,8 @@ HEAD = """# What the test suite notices
 
 A suite of tests is worth what it notices. Each line is a mistake that the author of a backend could
 make, planted in a backend that is sound otherwise; the suite of `rushlight.testing` is run against
-it until a case fails. {killed} of {count} are noticed ({share:.1%}). On sound backends, one whose
-kernels run at once and one with a queue, every case passes.
+it until a case fails. {killed} of {count} are noticed ({share:.1%}). On two sound backends, one
+whose kernels run at once and one with a queue, every case passes.
 
 This page is written by `python -m rushlight.testing.mutation --markdown docs/mutation.md`.
 """
