@@ -48,6 +48,14 @@ static bool complete(conv_shape *s) {
     if (s->taps < 1 || s->taps > CONV_MOST_TAPS || s->groups < 1) return false;
     if (s->batch < 1 || s->inner < 1 || s->outer < 1 || !s->in_plane || !s->out_plane) return false;
     if (s->inner % s->groups || s->outer % s->groups) return false;
+    /* Offsets have 32 bits. */
+    int64_t padded = 1;
+    for (int d = 0; d < CONV_DIMS; d++) {
+        if (__builtin_mul_overflow(padded, s->size[d] + 2 * s->padding[d] + s->out[d], &padded)) {
+            return false;
+        }
+    }
+    if (padded > INT32_MAX / 2 / conv_max(s->inner, s->outer)) return false;
     for (int d = 0; d < CONV_DIMS; d++) {
         if (s->stride[d] < 1 || s->dilation[d] < 1 || s->padding[d] < 0) return false;
         if (s->stride[d] > 1 << 20 || s->dilation[d] > 1 << 20 || s->padding[d] > 1 << 20) {

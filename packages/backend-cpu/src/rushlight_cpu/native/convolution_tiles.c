@@ -33,7 +33,9 @@ typedef struct {
     const conv_pass *p;
     int64_t in_plane, out_plane, pixels; /* pixels: of the box */
     int64_t height, width;               /* of a register tile: rows and most columns */
-    int64_t *weight_taps, *x_taps;       /* offsets of taps */
+    int64_t *x_taps;                     /* offsets of taps within a channel */
+    int32_t *offsets;                    /* of all taps of all channels */
+    int64_t depth;                       /* how many */
     rl_slots slots;
     /* Planes: blocks of the first dimension that has more than one position. */
     int split;
@@ -88,9 +90,7 @@ static void store_tile(const work *w, const float *c, int64_t group, int64_t m,
         const float *from = c + runs[r].column;
         for (int64_t i = 0; i < rows; i++, to += w->out_plane, from += MOST_COLUMNS) {
             if (step == 1) {
-                int64_t n = 0;
-                for (; n + RL_LANES <= length; n += RL_LANES) rl_store(to + n, rl_load(from + n));
-                for (; n < length; n++) to[n] = from[n];
+                conv_store_row(to, from, length);
             } else {
                 for (int64_t n = 0; n < length; n++) to[n * step] = from[n];
             }
@@ -116,6 +116,14 @@ static void all_rows(const work *w, const conv_depth *depth, int64_t group, int6
             run_tile(w, depth, rows, x, c, MOST_COLUMNS, vectors);
             store_tile(w, c, group, m, runs, count);
         }
+    }
+}
+
+/* Offsets of all taps of all channels, which are `step` apart. */
+static void fill_offsets(const work *w, int32_t *offsets, int64_t step) {
+    const int64_t taps = w->p->taps;
+    for (int64_t k = 0; k < w->depth; k++) {
+        offsets[k] = (int32_t)(k / taps * step + w->x_taps[k % taps]);
     }
 }
 
@@ -179,8 +187,7 @@ static void planes_task(void *context, int64_t index) {
     int slot;
     float *planes = rl_take_slot(&w->slots, &slot);
     copy_planes(w, planes, image, group, begin);
-    const conv_depth depth = {p->channels, p->taps, p->weight_channel, w->channel, w->weight_taps,
-                              w->x_taps};
+    const conv_depth depth = {w->depth, w->offsets};
     int64_t reach = 1;
     for (int d = 0; d < CONV_DIMS; d++) reach += (counts[d] - 1) * w->steps[d];
     column_run runs[MOST_RUNS];
@@ -219,7 +226,6 @@ static void lay_out(work *w, int64_t block) {
             offset += (whole - w->first[d]) * w->steps[d];
         }
         w->x_taps[t] = phase * w->plane + offset;
-        w->weight_taps[t] = p->weight_at[t];
     }
 }
 
@@ -236,6 +242,7 @@ static bool run_planes(work *w) {
     block = conv_min(rows, conv_max(conv_ceil(rows, pieces), least));
     block = conv_ceil(rows, conv_ceil(rows, block));
     lay_out(w, block);
+    fill_offsets(w, w->offsets, w->channel);
     const int64_t tasks = images * w->blocks;
     const size_t floats = (size_t)(p->channels * w->channel + MOST_COLUMNS + RL_LANES);
     if (!rl_open_slots(&w->slots, floats * sizeof(float), tasks)) return false;
@@ -263,6 +270,42 @@ static int column_runs(const work *w, int64_t begin, int64_t end, column_run *ru
     return count;
 }
 
+/* The rows of one tap, of channels [first, last). */
+static void copy_runs(const work *w, float *to, const float *x, const column_run *runs, int count,
+                      const int64_t *from, const int64_t *lo, const int64_t *hi, int64_t first,
+                      int64_t last) {
+    const int64_t row = w->p->taps * w->pitch, step = w->p->in_step[2];
+#if defined(__AVX512F__)
+    if (step == 1) { /* the masks are the same for all channels */
+        int64_t pieces = 0, source[MOST_RUNS + MOST_COLUMNS / 16], column[MOST_RUNS + MOST_COLUMNS / 16];
+        __mmask16 mask[MOST_RUNS + MOST_COLUMNS / 16];
+        for (int r = 0; r < count; r++) {
+            for (int64_t i = 0; i < runs[r].length; i += 16, pieces++) {
+                const int64_t begin = conv_min(conv_max(lo[r] - i, 0), 16);
+                const int64_t end = conv_min(conv_max(hi[r] - i, begin), 16);
+                mask[pieces] = (__mmask16)(((1u << end) - 1) & ~((1u << begin) - 1));
+                source[pieces] = from[r] + i, column[pieces] = runs[r].column + i;
+            }
+        }
+        for (int64_t c = first; c < last; c++) {
+            const float *plane = x + c * w->in_plane;
+            float *into = to + c * row;
+            for (int64_t i = 0; i < pieces; i++) {
+                _mm512_storeu_ps(into + column[i], _mm512_maskz_loadu_ps(mask[i], plane + source[i]));
+            }
+        }
+        return;
+    }
+#endif
+    for (int64_t c = first; c < last; c++) {
+        const float *plane = x + c * w->in_plane;
+        for (int r = 0; r < count; r++) {
+            conv_copy_row(to + c * row + runs[r].column, plane + from[r], lo[r], hi[r],
+                          runs[r].length, step);
+        }
+    }
+}
+
 /* Windows of channels [first, last) as columns: (channel, tap) by `pitch`. The pitch is a vector
    more than a tile is wide, because copies spill. */
 static void copy_columns(const work *w, float *to, int64_t group, const column_run *runs, int count,
@@ -281,14 +324,7 @@ static void copy_columns(const work *w, float *to, int64_t group, const column_r
             hi[r] = inside ? conv_min(hi[r], runs[r].length) : 0;
             from[r] = runs[r].image * image + (at[0] * p->in_size[1] + at[1]) * p->in_size[2] + at[2];
         }
-        for (int64_t c = first; c < last; c++) {
-            float *column = to + (c * p->taps + t) * w->pitch;
-            const float *plane = x + c * w->in_plane;
-            for (int r = 0; r < count; r++) {
-                conv_copy_row(column + runs[r].column, plane + from[r], lo[r], hi[r],
-                              runs[r].length, step);
-            }
-        }
+        copy_runs(w, to + t * w->pitch, x, runs, count, from, lo, hi, first, last);
     }
 }
 
@@ -313,8 +349,7 @@ static void tile_task(void *context, int64_t index) {
     column_run runs[MOST_RUNS];
     const int64_t begin = tile * w->width, end = conv_min(begin + w->width, w->total);
     const int count = column_runs(w, begin, end, runs);
-    const conv_depth depth = {p->channels, p->taps, p->weight_channel, p->taps * w->pitch,
-                              w->weight_taps, w->x_taps};
+    const conv_depth depth = {w->depth, w->offsets};
     const int64_t panels = conv_ceil(p->rows, w->height);
     const int64_t from = part * panels / w->parts * w->height;
     const int64_t to = conv_min((part + 1) * panels / w->parts * w->height, p->rows);
@@ -335,8 +370,9 @@ static bool run_columns(work *w) {
     w->total = p->batch * w->pixels, w->tiles = conv_ceil(w->total, w->width);
     w->pitch = w->width + RL_LANES;
     for (int64_t t = 0; t < p->taps; t++) {
-        w->x_taps[t] = t * w->pitch, w->weight_taps[t] = p->weight_at[t];
+        w->x_taps[t] = t * w->pitch;
     }
+    fill_offsets(w, w->offsets, p->taps * w->pitch);
     const int64_t tiles = p->groups * w->tiles;
     const size_t bytes = (size_t)(p->channels * p->taps * w->pitch) * sizeof(float);
     /* Few tiles are shared out by rows too, and their columns made first. */
@@ -374,14 +410,13 @@ static void point_task(void *context, int64_t index) {
     for (int64_t at = block * w->block; at < stop; at += w->width) {
         const int64_t end = conv_min(at + w->width, stop);
         const column_run run = {0, end - at, image, {0, 0, at}};
-        conv_depth depth = {p->channels, 1, p->weight_channel, w->in_plane, w->weight_taps,
-                            w->x_taps};
+        const conv_depth depth = {w->depth, w->offsets};
         if (last && at + w->width > w->pixels) { /* would read past the end of the array */
             int slot;
             float *columns = rl_take_slot(&w->slots, &slot);
             copy_columns(w, columns, group, &run, 1, 0, p->channels);
-            depth.x_step = w->pitch;
-            all_rows(w, &depth, group, 0, p->rows, columns, end - at, &run, 1);
+            const conv_depth copied = {w->depth, w->offsets + w->depth};
+            all_rows(w, &copied, group, 0, p->rows, columns, end - at, &run, 1);
             rl_give_slot(&w->slots, slot);
         } else {
             all_rows(w, &depth, group, 0, p->rows, x + at, end - at, &run, 1);
@@ -391,8 +426,10 @@ static void point_task(void *context, int64_t index) {
 
 static bool run_points(work *w) {
     const conv_pass *p = w->p;
-    w->weight_taps[0] = p->weight_at[0], w->x_taps[0] = 0;
+    w->x_taps[0] = 0;
     w->pitch = w->width + RL_LANES;
+    fill_offsets(w, w->offsets, w->in_plane);
+    fill_offsets(w, w->offsets + w->depth, w->pitch); /* of columns, at the very end */
     const int64_t tiles = conv_ceil(w->pixels, w->width), images = p->batch * p->groups;
     const int64_t most = conv_max(1, PLANES / (p->channels * w->width));
     const int64_t pieces = conv_max(conv_ceil(tiles, most), conv_ceil(TASKS, images));
@@ -406,9 +443,9 @@ static bool run_points(work *w) {
     return true;
 }
 
-bool conv_run_pass(const conv_pass *p) {
-    int64_t weight_taps[CONV_MOST_TAPS], x_taps[CONV_MOST_TAPS];
-    work w = {.p = p, .weight_taps = weight_taps, .x_taps = x_taps};
+static bool run_pass(const conv_pass *p) {
+    int64_t x_taps[CONV_MOST_TAPS];
+    work w = {.p = p, .x_taps = x_taps, .depth = p->channels * p->taps};
     w.in_plane = p->in_size[0] * p->in_size[1] * p->in_size[2];
     w.out_plane = p->out_size[0] * p->out_size[1] * p->out_size[2];
     w.pixels = p->count[0] * p->count[1] * p->count[2];
@@ -430,6 +467,62 @@ bool conv_run_pass(const conv_pass *p) {
     const double run = (double)conv_min(p->count[2], w.width);
     const double planes_cost = flat * (double)rows;
     const double columns_cost = (double)rows + COPY_ELEMENT + COPY_RUN / run;
-    if (columns_cost < planes_cost) return run_columns(&w);
-    return points ? run_points(&w) : run_planes(&w);
+    w.offsets = rl_scratch((size_t)w.depth * 2 * sizeof *w.offsets);
+    if (!w.offsets) return false;
+    const bool done = columns_cost < planes_cost ? run_columns(&w)
+                      : points                   ? run_points(&w)
+                                                 : run_planes(&w);
+    rl_scratch_free(w.offsets);
+    return done;
+}
+
+/* Rows of a weight in the order that tiles read them, where that is not how it lies. */
+typedef struct {
+    const conv_pass *p;
+    float *to;
+} gathering;
+
+static void gather_rows(void *context, int64_t begin, int64_t end) {
+    const gathering *c = context;
+    const conv_pass *p = c->p;
+    const int64_t row = p->channels * p->taps;
+    bool whole = true; /* all taps in their order */
+    for (int64_t t = 0; t < p->taps; t++) whole &= p->weight_at[t] == t;
+    for (int64_t n = 0; n < p->channels; n++) {
+        for (int64_t i = begin; i < end; i++) { /* whole cache lines of the source, by turns */
+            const float *from = p->weight + i / p->rows * p->weight_group +
+                                i % p->rows * p->weight_row + n * p->weight_channel;
+            float *to = c->to + i * row + n * p->taps;
+            if (whole) {
+                conv_store_row(to, from, p->taps);
+                continue;
+            }
+            for (int64_t t = 0; t < p->taps; t++) to[t] = from[p->weight_at[t]];
+        }
+    }
+}
+
+bool conv_run_pass(const conv_pass *p) {
+    bool ready = p->weight_channel == p->taps;
+    for (int64_t t = 0; t < p->taps; t++) ready &= p->weight_at[t] == t;
+    if (ready) return run_pass(p);
+    /* Backwards, a row's values lie apart: each read would be a cache line of its own. */
+    const int64_t rows = p->groups * p->rows, row = p->channels * p->taps;
+    gathering c = {p, rl_scratch((size_t)(rows * row) * sizeof(float))};
+    if (!c.to) return false;
+    RL_RELEASE_GIL(true)
+    rl_parallel_range(rows, conv_max(16, conv_ceil(1 << 14, row)), gather_rows, &c);
+    RL_TAKE_GIL
+    conv_pass *own = rl_scratch(sizeof *own);
+    bool done = false;
+    if (own) {
+        *own = *p;
+        own->weight = c.to, own->weight_channel = p->taps;
+        own->weight_row = row, own->weight_group = p->rows * row;
+        for (int64_t t = 0; t < p->taps; t++) own->weight_at[t] = t;
+        done = run_pass(own);
+        rl_scratch_free(own);
+    }
+    rl_scratch_free(c.to);
+    return done;
 }

@@ -34,7 +34,7 @@ typedef struct {
     int64_t block;                       /* rows of output pixels gone through at once */
     int64_t row_block;                   /* ... or pixels of a row, if one is enough */
     bool gathered;
-    int64_t *pixel_g, *pixel_x;          /* offsets of the pixels of a row */
+    int32_t *offsets;                    /* of the pixels of a block in an image's copy */
     int64_t count;
     segment segments[CONV_MOST_TAPS];
     rl_slots slots;
@@ -132,14 +132,12 @@ static void gather(const work *w, float *to, const float *x, int64_t rows, int64
 static void add_pixels(const work *w, float *sums, const float *g, const float *x, int64_t rows,
                        int64_t pixels, int64_t first, int64_t last, bool begin, float *room) {
     const conv_shape *s = w->s;
-    conv_depth depth = {rows, pixels, s->out[2], s->stride[1] * w->padded[2] * w->inner,
-                        w->pixel_g, w->pixel_x};
+    const conv_depth depth = {rows * pixels, w->offsets};
     const segment whole = {0, w->columns, 0}, *segments = w->segments;
     int64_t count = w->count;
     if (w->gathered) {
         gather(w, room, x, rows, pixels);
         segments = &whole, count = 1, x = room;
-        depth.x_step = pixels * w->columns;
     }
     for (int64_t n = 0; n < count; n++) {
         const int64_t vectors = conv_ceil(segments[n].length, RL_LANES);
@@ -264,12 +262,13 @@ static void cut(work *w) {
     w->row_block = conv_min(s->out[2], 2 * BLOCK_PIXELS);
     w->row_block = conv_ceil(s->out[2], conv_ceil(s->out[2], w->row_block));
     w->block = conv_max(1, conv_min(s->out[1], BLOCK_PIXELS / w->row_block));
-    /* Rows of sums come and go once per block: with few pixels, take them all. */
-    if (s->out_plane <= 2 * BLOCK_PIXELS) w->block = s->out[1];
+    /* Sums come and go once per block: with few pixels, take them all.  A block of several rows
+       has whole rows, for its pixels of g must be consecutive. */
+    if (s->out[1] * s->out[2] <= 2 * BLOCK_PIXELS) w->block = s->out[1];
 }
 
 bool conv_weight_gradient(const conv_shape *s, const float *g, const float *x, float *dw) {
-    work *w = rl_scratch(sizeof *w + (size_t)s->out[2] * 2 * sizeof(int64_t));
+    work *w = rl_scratch(sizeof *w);
     if (!w) return false;
     memset(w, 0, sizeof *w);
     w->s = s, w->g = g, w->x = x, w->dw = dw;
@@ -281,9 +280,12 @@ bool conv_weight_gradient(const conv_shape *s, const float *g, const float *x, f
     }
     lay_out(w);
     cut(w);
-    w->pixel_g = (int64_t *)(w + 1), w->pixel_x = w->pixel_g + s->out[2];
-    for (int64_t i = 0; i < s->out[2]; i++) {
-        w->pixel_g[i] = i, w->pixel_x[i] = w->gathered ? i * w->columns : i * s->stride[2] * w->inner;
+    const int64_t pixels = w->block * w->row_block;
+    w->offsets = rl_scratch((size_t)pixels * sizeof *w->offsets);
+    for (int64_t k = 0; w->offsets && k < pixels; k++) {
+        const int64_t y = k / w->row_block * s->stride[1] * w->padded[2];
+        const int64_t at = (y + k % w->row_block * s->stride[2]) * w->inner;
+        w->offsets[k] = (int32_t)(w->gathered ? k * w->columns : at);
     }
     const size_t slack = RL_NR + RL_LANES, real = sizeof(float);
     size_t own = slack;
@@ -297,7 +299,7 @@ bool conv_weight_gradient(const conv_shape *s, const float *g, const float *x, f
     } else {
         own += (size_t)w->copy + slack;
     }
-    if (w->sums && (w->copies || w->parts == 1) && rl_open_slots(&w->slots, own * real, tasks)) {
+    if (w->offsets && w->sums && (w->copies || w->parts == 1) && rl_open_slots(&w->slots, own * real, tasks)) {
         RL_RELEASE_GIL(true)
         if (w->copies) rl_parallel(s->batch * s->groups, copy_task, w);
         rl_parallel(tasks, sum_task, w);
@@ -308,6 +310,7 @@ bool conv_weight_gradient(const conv_shape *s, const float *g, const float *x, f
     rl_scratch_free(w->slots.base);
     rl_scratch_free(w->copies);
     rl_scratch_free(w->sums);
+    rl_scratch_free(w->offsets);
     rl_scratch_free(w);
     return done;
 }
