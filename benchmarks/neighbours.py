@@ -42,9 +42,13 @@ class Cost(NamedTuple):
 
 def cost(folder: Path, code: str) -> Cost:
     """What a program takes in a new interpreter, which ends before this returns."""
+    environment = wheels.environment(folder)
+    # As after an installation, modules have been compiled: the first round does it.
+    environment["PYTHONPYCACHEPREFIX"] = str(folder.parent / "bytecode")
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     start = time.perf_counter()
     child = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", code], cwd=folder, env=wheels.environment(folder)
+        [sys.executable, "-W", "error", "-c", code], cwd=folder, env=environment
     )
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
@@ -61,7 +65,7 @@ def pairs(without: Path, beside: Path, code: str) -> list[tuple[Cost, Cost]]:
             alone, more = cost(without, code), cost(beside, code)
         else:
             more, alone = cost(beside, code), cost(without, code)
-        if turn:  # the first round writes bytecode
+        if turn:
             found.append((alone, more))
     return found
 

@@ -1,5 +1,6 @@
 """The conformance suite as a program: scorecard, isolation, expected failures, pages, pytest."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -11,10 +12,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from rushlight.backend import register
+import rushlight
+from rushlight.backend import ArrayDevice, Backend, register
 from rushlight.testing import conformance
 from rushlight.testing.__main__ import main
-from rushlight.testing.conformance import _expected, _pages
+from rushlight.testing.conformance import Case, _expected, _pages
+from rushlight.testing.conformance._asking import ask
 from rushlight.testing.conformance._workers import Worker
 from rushlight.testing.simulator import Options, Simulator
 
@@ -55,6 +58,29 @@ def test_level_1_passes(name: str, capsys: pytest.CaptureFixture[str], tmp_path:
     assert "| `transpose`" not in page
     svg = ElementTree.fromstring(Path(files[2]).read_text())
     assert f"rushlight {name}: 100 %" in svg.attrib["aria-label"]
+
+
+def test_failures_say_what_was_asserted_and_where_a_kernel_went_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(operator: str, call: Any) -> str:
+        case = Case("mine", "memory", 0, 1, call, operator=operator)
+        return ask(case, "cpu").reason
+
+    # In a file of its own, because pytest rewrites the assertions of this one.
+    (tmp_path / "bare_case.py").write_text("def bare(device):\n    assert device == 'another'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    bare = importlib.import_module("bare_case").bare
+
+    def slip(x: Any) -> Any:
+        return x[undefined]  # noqa: F821
+
+    name = "conformance_slip"
+    register(Backend(name, device=lambda index: ArrayDevice(np), kernels={"exp": slip}))
+    assert asked("", bare) == "AssertionError: assert device == 'another'"
+    reason = asked("exp", lambda device: rushlight.ones(2).to(name).exp())
+    assert reason.startswith("RuntimeError: exp: name 'undefined' is not defined  [NameError at ")
+    assert "test_conformance.py:" in reason.splitlines()[0]
 
 
 def test_ids_are_unique_and_stages_known() -> None:

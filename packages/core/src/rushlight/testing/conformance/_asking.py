@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from pathlib import Path
 
 from ..._device import device as Device
 from ..._errors import Explained
@@ -38,7 +39,7 @@ def ask(case: Case, device: str) -> Result:
         details = "" if outcome == "blocked" else _traced(raised)
     except BaseException as raised:
         # SystemExit too: no kernel ends the run.
-        outcome, reason, details = "failed", _told(raised), _traced(raised)
+        outcome, reason, details = "failed", told(raised), _traced(raised)
     return Result(case, outcome, reason, details, time.perf_counter() - begun)
 
 
@@ -62,8 +63,8 @@ def _absence(case: Case, device: str, raised: NotImplementedError) -> tuple[str,
     if isinstance(raised, Explained) and "has no kernel" in raised.summary:
         if raised.who not in kernels_of(device):
             return "blocked", f"needs a kernel of {raised.who}"
-        return "missing", _told(raised)
-    return "failed", _told(raised)
+        return "missing", told(raised)
+    return "failed", told(raised)
 
 
 def kernels_of(device: str) -> frozenset[str]:
@@ -71,8 +72,19 @@ def kernels_of(device: str) -> frozenset[str]:
     return frozenset(backend_of(device).kernel_names())
 
 
-def _told(raised: BaseException) -> str:
-    text = str(raised).strip()
+def told(raised: BaseException) -> str:
+    """What an exception says; where a bare assertion stood, and where in a kernel it began."""
+    first, _, rest = str(raised).strip().partition("\n")
+    where = traceback.extract_tb(raised.__traceback__)
+    if not first and isinstance(raised, AssertionError) and where:
+        first = str(where[-1].line)
+    cause = raised
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if cause is not raised and (where := traceback.extract_tb(cause.__traceback__)):
+        place = f"{Path(where[-1].filename).name}:{where[-1].lineno}"
+        first += f"  [{type(cause).__name__} at {place}]"
+    text = f"{first}\n{rest}" if rest else first
     return f"{type(raised).__name__}: {text}" if text else type(raised).__name__
 
 

@@ -13,6 +13,7 @@ from queue import Empty, Queue
 from typing import Any
 
 from ..conformance import Case, Skip
+from ..conformance._asking import told
 from ._cases import every_case, first_cases
 from ._defect import DEFECTS, Defect
 from ._victim import planted
@@ -77,10 +78,10 @@ def judged(defect: Defect, traces: Traces | None = None, *, whole: bool = True) 
         if case.id in seen or not _reaches(case, defect, traces):
             continue
         seen.add(case.id)
-        told = failure_of(case, device)
-        if told is not None:
+        failure = failure_of(case, device)
+        if failure is not None:
             seconds = time.perf_counter() - start
-            return Verdict(defect.name, True, case.id, told, len(seen), seconds)
+            return Verdict(defect.name, True, case.id, failure, len(seen), seconds)
     return Verdict(defect.name, False, "", "", len(seen), time.perf_counter() - start)
 
 
@@ -97,8 +98,7 @@ def failure_of(case: Case, device: str) -> str | None:
     except Skip:
         return None
     except Exception as raised:
-        lines = str(raised).splitlines() or [""]
-        return f"{type(raised).__name__}: {lines[0]}"[:160]
+        return told(raised).splitlines()[0][:160]
     return None
 
 
@@ -115,10 +115,10 @@ def control(*, queue: bool = False, cases: Iterable[Case] | None = None) -> Cont
     traces: dict[str, frozenset[str]] = {}
     for case in every_case() if cases is None else cases:
         called.clear()
-        told = failure_of(case, device)
+        failure = failure_of(case, device)
         traces[case.id] = frozenset(called)
-        if told is not None:
-            failing[case.id] = told
+        if failure is not None:
+            failing[case.id] = failure
     return Control(failing, traces, len(traces))
 
 

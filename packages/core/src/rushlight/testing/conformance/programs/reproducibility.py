@@ -118,6 +118,7 @@ def dropout(device: str, dtype: DType) -> None:
         assert kept.dtype is rl.bool and (mask == (checks.host_of(drawn) != 0)).all()
         scale = mask / (1 - p) if p < 1 else mask * 0.0
         (gradient,) = rl.autograd.grad(out.sum(), leaf)
+        assert gradient is not None
         for found, wanted in ((out.detach(), wide(x) * scale), (gradient, scale)):
             near = np.isclose(wide(found), wanted, rtol=4 * float(rl.finfo(dtype).eps), atol=0)
             assert near.all(), f"p={p}: {wide(found)[~near][:3]}, expected {wanted[~near][:3]}"
