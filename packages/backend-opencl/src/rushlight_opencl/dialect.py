@@ -54,4 +54,5 @@ def opencl_c(clang: bool) -> Dialect:
         header_double=_HEADER_DOUBLE,
         builtins=_CLANG if clang else {},
         own_math=clang,
+        contract="#pragma OPENCL FP_CONTRACT ON",
     )

@@ -6,7 +6,7 @@ A backend gives a `Dialect` (how its language spells things) and a runtime that 
     description (`operations`: array family, recorded by `tracing`)
         -> expression (`expression`) -> text (`printing`, `prelude`) -> launch (`elementwise`)
 
-`reduction` and `movement` print their own loops. `kernel_table()` has all of them, for
+`reduction`, `movement` and `matmul` print their own loops. `kernel_table()` has all of them, for
 `Backend(kernels=...)`; each entry is made for a device and dtype by the runtime's `bind`.
 """
 
@@ -24,13 +24,14 @@ from .dialect import Dialect, suffix
 from .elementwise import Elementwise, launch_range, of_operands
 from .expression import Expr, cast, computed, constant, load, param, select
 from .launcher import FLAT, PADDING, Launch, Launcher
+from .matmul import Matrix, Products, matmul
 from .movement import Movement, host_number, kernel_number, movement
 from .operations import Recorded, elementwise
 from .printing import literal, loaded, memory_type, program, statements, stored
 from .reduction import Fold, Reduction, reductions
 from .registry import CLASSES, Family, Kernel, Made, Table
 
-FAMILIES: tuple[Family, ...] = (movement, elementwise, reductions)
+FAMILIES: tuple[Family, ...] = (movement, elementwise, reductions, matmul)
 
 
 def kernel_table(*more: Family) -> Table:
@@ -44,9 +45,10 @@ def kernel_table(*more: Family) -> Table:
 
 __all__ = [
     "CLASSES", "FAMILIES", "FLAT", "PADDING", "DeviceArray", "Dialect", "Elementwise", "Expr",
-    "Family", "Fold", "Kernel", "Launch", "Launcher", "Made", "Movement", "Recorded", "Reduction",
-    "Table", "broadcast_shape", "broadcast_strides", "cast", "coalesced", "computed", "constant",
-    "elementwise", "host_number", "is_dense", "kernel_number", "kernel_table", "launch_range",
-    "literal", "load", "loaded", "memory_type", "movement", "of_operands", "param", "program",
-    "reductions", "row_major", "select", "statements", "stored", "suffix",
+    "Family", "Fold", "Kernel", "Launch", "Launcher", "Made", "Matrix", "Movement", "Products",
+    "Recorded", "Reduction", "Table", "broadcast_shape", "broadcast_strides", "cast",
+    "coalesced", "computed", "constant", "elementwise", "host_number", "is_dense",
+    "kernel_number", "kernel_table", "launch_range", "literal", "load", "loaded", "matmul",
+    "memory_type", "movement", "of_operands", "param", "program", "reductions", "row_major",
+    "select", "statements", "stored", "suffix",
 ]  # fmt: skip

@@ -41,6 +41,7 @@ class Dialect:
         builtins: What a function of the prelude is called, where the language has another name or
             another definition is faster: ("floor", "f32") -> "__builtin_floorf".
         own_math: The prelude's polynomials serve float32 instead of the language's functions.
+        contract: What lets the compiler make one operation of a product and a sum, from there on.
     """
 
     name: str
@@ -54,3 +55,4 @@ class Dialect:
     long_suffix: str = "L"
     builtins: dict[tuple[str, str], str] = field(default_factory=dict)
     own_math: bool = False
+    contract: str = ""
