@@ -100,15 +100,9 @@ static void run(void *context, int64_t begin, int64_t end) {
     convert(j, j->x + begin * SIZES[j->from], j->y + begin * SIZES[j->to], end - begin);
 }
 
-static PyObject *cast(const rl_call *call) {
-    if (call->count != 1 || rl_keywords(call) != 1 || !rl_is_array(call->args[0])) {
-        return RL_DECLINE;
-    }
-    int type = rl_dtype(call, "dtype");
-    job j = {kind_of(PyArray_TYPE(RL_ARRAY(call->args[0]))), type < 0 ? NONE : kind_of(type)};
-    if (j.from == NONE || j.to == NONE || j.from == j.to) return RL_DECLINE;
-    PyObject *x = rl_dense(call->args[0]);
-    if (!x || x == RL_DECLINE) return x;
+static PyObject *converted(PyObject *x, int type, job j) {
+    x = rl_dense(x);
+    if (!x) return NULL;
     PyObject *result = rl_empty(PyArray_NDIM(RL_ARRAY(x)), PyArray_DIMS(RL_ARRAY(x)), type);
     if (result) {
         int64_t size = PyArray_SIZE(RL_ARRAY(x));
@@ -120,6 +114,20 @@ static PyObject *cast(const rl_call *call) {
     }
     Py_DECREF(x);
     return result;
+}
+
+PyObject *rl_converted(PyObject *x, int type) {
+    return converted(x, type, (job){kind_of(PyArray_TYPE(RL_ARRAY(x))), kind_of(type)});
+}
+
+static PyObject *cast(const rl_call *call) {
+    if (call->count != 1 || rl_keywords(call) != 1 || !rl_is_array(call->args[0])) {
+        return RL_DECLINE;
+    }
+    int type = rl_dtype(call, "dtype");
+    job j = {kind_of(PyArray_TYPE(RL_ARRAY(call->args[0]))), type < 0 ? NONE : kind_of(type)};
+    if (j.from == NONE || j.to == NONE || j.from == j.to) return RL_DECLINE;
+    return converted(call->args[0], type, j);
 }
 
 const rl_kernel rl_casting_kernels[] = {

@@ -1,5 +1,7 @@
-/* Elementwise arithmetic and functions of float and double, operands broadcast. */
+/* Elementwise arithmetic and functions of float and double, operands broadcast.  16-bit floats go
+   through the loops of float, block by block, and are rounded once at the end. */
 #include "rl.h"
+#include "rl_half.h"
 #include "rl_math_types.h"
 
 #define T float
@@ -31,6 +33,7 @@ typedef struct {
 typedef struct {
     loop loop;
     int operands;
+    int half; /* NumPy's number of the 16-bit dtype of operands of that size, 0 for none */
     int sizes[RL_MAX_OPERANDS];
     double attributes[1];
 } job;
@@ -43,6 +46,7 @@ static void copy_in(char *to, const char *from, int64_t step, int64_t n, int siz
     for (int64_t i = 0; i < n; i++) ((type *)to)[i] = *(const type *)(from + i * step);
     if (size == 4) { COPY(uint32_t) }
     else if (size == 8) { COPY(uint64_t) }
+    else if (size == 2) { COPY(uint16_t) }
     else { COPY(uint8_t) }
 #undef COPY
 }
@@ -52,20 +56,40 @@ static void copy_out(char *to, int64_t step, const char *from, int64_t n, int si
     for (int64_t i = 0; i < n; i++) *(type *)(to + i * step) = ((const type *)from)[i];
     if (size == 4) { COPY(uint32_t) }
     else if (size == 8) { COPY(uint64_t) }
+    else if (size == 2) { COPY(uint16_t) }
     else { COPY(uint8_t) }
 #undef COPY
 }
 
+static void widen(float *to, const char *from, int64_t step, int64_t n, int half) {
+    uint16_t gathered[BUFFER / 4];
+    const uint16_t *dense = (const uint16_t *)from;
+    if (step != 2) {
+        copy_in((char *)gathered, from, step, n, 2);
+        dense = gathered;
+    }
+    if (half == NPY_HALF) rl_f32_of_f16(dense, to, n);
+    else rl_f32_of_bf16(dense, to, n);
+}
+
+static void narrow(char *to, int64_t step, const float *from, int64_t n, int half) {
+    uint16_t scattered[BUFFER / 4];
+    uint16_t *dense = step == 2 ? (uint16_t *)to : scattered;
+    if (half == NPY_HALF) rl_f16_of_f32(from, dense, n);
+    else rl_bf16_of_f32(from, dense, n);
+    if (step != 2) copy_out(to, step, (const char *)scattered, n, 2);
+}
+
 static void run(int64_t n, char *const *data, const int64_t *steps, const void *context) {
     const job *j = context;
-    bool dense = true;
+    bool dense = !j->half;
     for (int k = 0; k < j->operands; k++) dense &= steps[k] == j->sizes[k];
     if (dense) {
         j->loop(n, data, j->attributes);
         return;
     }
     _Alignas(64) char buffers[4][BUFFER];
-    int widest = 1;
+    int widest = j->half ? 4 : 1;
     for (int k = 0; k < j->operands; k++) widest = j->sizes[k] > widest ? j->sizes[k] : widest;
     int64_t most = BUFFER / widest;
     char *at[RL_MAX_OPERANDS];
@@ -73,18 +97,21 @@ static void run(int64_t n, char *const *data, const int64_t *steps, const void *
         int64_t some = n - start < most ? n - start : most;
         for (int k = 0; k < j->operands; k++) {
             int size = j->sizes[k];
-            if (steps[k] == size) at[k] = data[k] + start * size;
+            bool wide = size != 2;
+            if (steps[k] == size && wide) at[k] = data[k] + start * size;
             else {
+                const char *from = data[k] + start * steps[k];
                 at[k] = buffers[k];
-                if (k && (steps[k] || !start)) {
-                    copy_in(buffers[k], data[k] + start * steps[k], steps[k], some, size);
-                }
+                if (!k || !(steps[k] || !start)) continue; /* a result, or there already */
+                if (wide) copy_in(buffers[k], from, steps[k], some, size);
+                else widen((float *)buffers[k], from, steps[k], some, j->half);
             }
         }
         j->loop(some, at, j->attributes);
-        if (at[0] == buffers[0]) {
-            copy_out(data[0] + start * steps[0], steps[0], buffers[0], some, j->sizes[0]);
-        }
+        if (at[0] != buffers[0]) continue;
+        char *to = data[0] + start * steps[0];
+        if (j->sizes[0] == 2) narrow(to, steps[0], (const float *)buffers[0], some, j->half);
+        else copy_out(to, steps[0], buffers[0], some, j->sizes[0]);
     }
 }
 
@@ -123,10 +150,12 @@ static PyObject *apply(const rl_call *call, const operation *o, PyObject *const 
         } else if (type == NPY_NOTYPE) type = found;
         else if (type != found) return RL_DECLINE;
     }
-    if (type != NPY_FLOAT && type != NPY_DOUBLE) return RL_DECLINE;
+    int half = type == NPY_HALF || type == rl_bfloat16() ? type : 0;
+    if (type != NPY_FLOAT && type != NPY_DOUBLE && !half) return RL_DECLINE;
     bool is_double = type == NPY_DOUBLE;
-    int size = is_double ? 8 : 4;
-    job j = {.loop = o->loops[is_double], .operands = o->inputs + 1, .attributes = {1}};
+    int size = half ? 2 : is_double ? 8 : 4;
+    job j = {.loop = o->loops[is_double], .operands = o->inputs + 1, .half = half};
+    j.attributes[0] = 1;
     if (!j.loop) return RL_DECLINE;
     PyObject *out = NULL;
     if (call->names) {
@@ -209,9 +238,11 @@ static PyObject *power(const rl_call *call) {
     PyArrayObject *y = RL_ARRAY(call->args[1]);
     int type = PyArray_TYPE(y);
     if (PyArray_NDIM(y) || type != PyArray_TYPE(RL_ARRAY(call->args[0]))) return RL_DECLINE;
-    double e = type == NPY_FLOAT    ? *(float *)PyArray_DATA(y)
-               : type == NPY_DOUBLE ? *(double *)PyArray_DATA(y)
-                                    : 0;
+    double e = type == NPY_FLOAT       ? *(float *)PyArray_DATA(y)
+               : type == NPY_DOUBLE    ? *(double *)PyArray_DATA(y)
+               : type == NPY_HALF      ? rl_f32_of_f16_1(*(uint16_t *)PyArray_DATA(y))
+               : type == rl_bfloat16() ? rl_f32_of_bf16_1(*(uint16_t *)PyArray_DATA(y))
+                                       : 0;
     if (e == 2) return apply(call, &square, call->args, 0);
     if (e == 3) return apply(call, &cube, call->args, 0);
     if (e == -1) return apply(call, &inverse, call->args, 0);
@@ -219,11 +250,11 @@ static PyObject *power(const rl_call *call) {
 }
 
 #define ROW(name, inputs, cost)                                                                   \
-    {#name, "floating", elementwise, &(const operation)OPERATION(name, inputs, cost)}
+    {#name, "floating reduced", elementwise, &(const operation)OPERATION(name, inputs, cost)}
 #define TEST_ROW(name, inputs)                                                                    \
-    {#name, "floating", elementwise, &(const operation){BOTH(name), inputs, 0, true, 20, NULL}}
+    {#name, "floating reduced", elementwise, &(const operation){BOTH(name), inputs, 0, true, 20, NULL}}
 #define ATTRIBUTE_ROW(name, inputs, attribute)                                                    \
-    {#name, "floating", elementwise,                                                              \
+    {#name, "floating reduced", elementwise,                                                              \
      &(const operation){BOTH(name), inputs, 0, false, 30, attribute}}
 #define MASK_ROW(name, classes, at)                                                               \
     {#name, classes, elementwise, &(const operation){BOTH(name), 3, at, false, 30, NULL}}
@@ -256,8 +287,8 @@ const rl_kernel rl_elementwise_kernels[] = {
     ROW(sigmoid, 1, 60),
     ROW(silu, 1, 60),
     ATTRIBUTE_ROW(leaky_relu, 1, "negative_slope"),
-    {"gelu", "floating", gelu, GELU[0]},
-    {"gelu_backward", "floating", gelu, GELU[1]},
+    {"gelu", "floating reduced", gelu, GELU[0]},
+    {"gelu_backward", "floating reduced", gelu, GELU[1]},
     ROW(relu_backward, 2, 25),
     ROW(sigmoid_backward, 2, 30),
     ROW(tanh_backward, 2, 30),
@@ -266,9 +297,9 @@ const rl_kernel rl_elementwise_kernels[] = {
     ATTRIBUTE_ROW(addcdiv, 3, "value"),
     ROW(lerp, 3, 30),
     ATTRIBUTE_ROW(lerp_by, 2, "weight"),
-    {"clamp", "floating", clamp, NULL},
-    {"pow", "floating", power, NULL},
+    {"clamp", "floating reduced", clamp, NULL},
+    {"pow", "floating reduced", power, NULL},
     MASK_ROW(where, "bool", 1),
-    MASK_ROW(masked_fill, "floating", 2),
+    MASK_ROW(masked_fill, "floating reduced", 2),
     {0},
 };

@@ -16,6 +16,7 @@ extern const rl_kernel rl_matmul_kernels[];
 extern const rl_kernel rl_optimising_kernels[];
 extern const rl_kernel rl_pooling_kernels[];
 extern const rl_kernel rl_random_kernels[];
+extern const rl_kernel rl_reduced_kernels[];
 extern const rl_kernel rl_reduction_kernels[];
 extern const rl_kernel rl_row_norm_kernels[];
 extern const rl_kernel rl_softmax_kernels[];
@@ -31,6 +32,7 @@ static const rl_kernel *const TABLES[] = {
     rl_optimising_kernels,
     rl_pooling_kernels,
     rl_random_kernels,
+    rl_reduced_kernels,
     rl_reduction_kernels,
     rl_row_norm_kernels,
     rl_softmax_kernels,

@@ -79,6 +79,8 @@ static inline bool rl_is_dense(PyObject *x, int type) {
 
 /* The array itself if it is C-contiguous, else a copy: new reference, or NULL with an error set. */
 PyObject *rl_dense(PyObject *x);
+/* A C-contiguous copy in another of the dtypes that casting.c knows. */
+PyObject *rl_converted(PyObject *x, int type);
 
 /* Operands broadcast against each other, axes sorted and merged so that few are left.
    Operand 0 is the result.  Steps are in bytes; 0 where an operand is broadcast. */
