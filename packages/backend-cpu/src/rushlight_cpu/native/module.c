@@ -11,6 +11,7 @@ extern const rl_kernel rl_casting_kernels[];
 extern const rl_kernel rl_convolution_kernels[];
 extern const rl_kernel rl_copying_kernels[];
 extern const rl_kernel rl_elementwise_kernels[];
+extern const rl_kernel rl_indexing_kernels[];
 extern const rl_kernel rl_loss_kernels[];
 extern const rl_kernel rl_matmul_kernels[];
 extern const rl_kernel rl_optimising_kernels[];
@@ -19,6 +20,7 @@ extern const rl_kernel rl_random_kernels[];
 extern const rl_kernel rl_reduced_kernels[];
 extern const rl_kernel rl_reduction_kernels[];
 extern const rl_kernel rl_row_norm_kernels[];
+extern const rl_kernel rl_scattering_kernels[];
 extern const rl_kernel rl_softmax_kernels[];
 static const rl_kernel *const TABLES[] = {
     rl_attention_kernels,
@@ -27,6 +29,7 @@ static const rl_kernel *const TABLES[] = {
     rl_convolution_kernels,
     rl_copying_kernels,
     rl_elementwise_kernels,
+    rl_indexing_kernels,
     rl_loss_kernels,
     rl_matmul_kernels,
     rl_optimising_kernels,
@@ -35,6 +38,7 @@ static const rl_kernel *const TABLES[] = {
     rl_reduced_kernels,
     rl_reduction_kernels,
     rl_row_norm_kernels,
+    rl_scattering_kernels,
     rl_softmax_kernels,
 };
 #define TABLE_COUNT (sizeof TABLES / sizeof *TABLES)

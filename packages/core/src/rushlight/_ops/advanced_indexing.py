@@ -12,7 +12,7 @@ from .._promotion import broadcast_shapes
 from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._geometry import check_tensor
-from ._indexed import Call, Shape, batch_size, fronted, indexed_write, spread_zero, zeros
+from ._indexed import Call, Shape, batch_size, fronted, indexed_write, spread_zero
 from .gathering import nonzero_columns
 
 index_op = operator("index(Tensor x, Tensor[] indices, *, int[] dims) -> Tensor")
@@ -94,7 +94,7 @@ def check_values(shape: Shape, wanted: Shape) -> None:
 
 @index_op.vjp
 def _(g: Tensor, *, indices: Any, x_shape: Shape, dims: Shape) -> tuple[Any, ...]:
-    whole = index_put_op(zeros(x_shape, g), g, *indices, dims=dims, accumulate=True)
+    whole = index_put_op(spread_zero(x_shape, g), g, *indices, dims=dims, accumulate=True)
     return (whole, *[None] * len(indices))
 
 

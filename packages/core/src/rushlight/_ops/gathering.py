@@ -19,8 +19,8 @@ from ._indexed import (
     check_index_dtype,
     flat_items,
     fronted,
+    spread_zero,
     with_exact_out,
-    zeros,
 )
 from ._public import export, method, public
 from .views import check_dim
@@ -71,7 +71,7 @@ gather_op.jvp("linear")
 
 def scattered(g: Tensor, index: Tensor, shape: tuple[int, ...], dim: int) -> Tensor:
     """Values added up at the places they were gathered from."""
-    into = zeros(shape, g)
+    into = spread_zero(shape, g)
     return operators["scatter"](into, index, g, dim=dim, reduce="sum")  # type: ignore[no-any-return]
 
 
@@ -168,7 +168,7 @@ def _(x: Tensor, index: Tensor, *, dim: int) -> Spec:
 
 index_select_op.vjp(
     x=lambda g, index, x_shape, dim: operators["index_add"](
-        zeros(x_shape, g), index, g, dim=dim, alpha=1
+        spread_zero(x_shape, g), index, g, dim=dim, alpha=1
     )
 )
 index_select_op.jvp("linear")
@@ -240,7 +240,7 @@ def _(x: Tensor, index: Tensor) -> Spec:
 
 
 take_op.vjp(
-    x=lambda g, index, x_shape: operators["put"](zeros(x_shape, g), index, g, accumulate=True)
+    x=lambda g, index, x_shape: operators["put"](spread_zero(x_shape, g), index, g, accumulate=True)
 )
 take_op.jvp("linear")
 
@@ -302,7 +302,7 @@ masked_select_op.jvp("linear")
 
 def _unmasked(g: Tensor, mask: Tensor, shape: tuple[int, ...]) -> Tensor:
     whole = broadcast_shapes("masked_select", tuple(shape), tuple(mask.shape))
-    return operators["masked_scatter"](zeros(whole, g), mask, g)  # type: ignore[no-any-return]
+    return operators["masked_scatter"](spread_zero(whole, g), mask, g)  # type: ignore[no-any-return]
 
 
 @with_exact_out(op=masked_select_op)

@@ -9,9 +9,11 @@ from .._dtypes import bool_, int32, int64
 from .._errors import error
 from .._operator import Operator, operator
 from .._promotion import result_type
+from .._registered import operators
 from .._tensor.tensor import Tensor
 from ._batching import batch_size, front_or_expanded, over_dim
 from ._geometry import check_tensor
+from ._indexed import spread_zero
 from ._public import into, public
 from ._results import exactly_into, result_type_named
 from .creation import cast_op, full
@@ -63,8 +65,8 @@ def put_back(g: Tensor, shape: tuple[int, ...], indices: Tensor, dim: int, dropp
         return g.reshape(())
     if dropped:
         g, indices = g.unsqueeze(dim), indices.unsqueeze(dim)
-    zeros = full(shape, 0, dtype=g.dtype, device=g.device)
-    return zeros.scatter_add(dim, indices, g)
+    zeros = spread_zero(shape, g)
+    return operators["scatter"](zeros, indices, g, dim=dim, reduce="sum", include_self=True)  # type: ignore[no-any-return]
 
 
 def picked_along(x: Tensor, indices: Tensor, dim: int, dropped: bool) -> Tensor:
