@@ -35,6 +35,15 @@ def where(shared: Simulator) -> str:
     return shared.name
 
 
+def test_kernels_are_given_memory_for_their_results(shared: Simulator) -> None:
+    """What `infers_shapes = False` promises: factories and constants go that way, too."""
+    full = shared.runtime(0).bind("full", None, rushlight.float32)
+    with pytest.raises(RuntimeError, match="full: the core gave no memory for the result"):
+        full(shape=(2,), value=1.0, dtype=rushlight.float32)
+    assert rushlight.zeros_like(rushlight.ones(2, device=shared.name)).tolist() == [0, 0]
+    assert rushlight.arange(3, device=shared.name).tolist() == [0, 1, 2]
+
+
 # -- programs -----------------------------------------------------------------------------------
 
 
