@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rushlight import _dtypes
 from rushlight.backend import Backend, Manifest, hookimpl
-from rushlight.backend.codegen import kernel_table
+from rushlight.backend.codegen import ACCEPTS_OUT, kernel_table
 
 from .device import OpenCLDevice
 from .platforms import DeviceInfo, found_devices, has_double, info
@@ -34,11 +34,11 @@ def _manifest() -> Manifest:
 backend = Backend(
     "opencl",
     device=OpenCLDevice,
-    api=(1, 0),
+    api=(1, 1),
     manifest=_manifest(),
     count=lambda: len(found_devices()),
     kernels=kernel_table(),
-    accepts_out=frozenset(),
+    accepts_out=ACCEPTS_OUT,
 )
 
 

@@ -147,6 +147,7 @@ class OpenCLDevice:
     def to_host(self, native: DeviceArray) -> np.ndarray[Any, Any]:
         """See `DeviceRuntime.to_host`."""
         if native.buffer is None:
+            self.check_faults()
             return np.array(native.value).astype(native.dtype.numpy)
         host = np.empty(native.shape, native.dtype.numpy)
         if native.size:

@@ -16,6 +16,8 @@ typedef uint u32; typedef long i64; typedef ulong u64; typedef float f32; typede
 #define LSIZE(d) get_local_size(d)
 #define GROUPS(d) get_num_groups(d)
 #define POINTER_f32(p) (p)
+#define ATOMIC_MAX_u32(p, x) atomic_max((volatile global uint*)(p), (x))
+#define ATOMIC_ADD_u32(p, x) atomic_add((volatile global uint*)(p), (x))
 static inline void report(volatile global long* faults, int slot, long value) {
     faults[2 * slot + 1] = value;
     faults[2 * slot] = 1;

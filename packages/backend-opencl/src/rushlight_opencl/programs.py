@@ -81,6 +81,9 @@ def launcher(device: Any, kernel: Any) -> Any:
             sizes, local = ranges.get(sizes) or chosen(sizes)
         with device.lock:
             set_args(*arguments)
-            enqueue(queue, kernel, sizes, local)
+            try:
+                enqueue(queue, kernel, sizes, local)
+            except cl.MemoryError as raised:  # some drivers allocate only now
+                raise MemoryError(f"device '{device.label}': {raised}") from raised
 
     return launch

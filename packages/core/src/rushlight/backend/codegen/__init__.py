@@ -12,6 +12,7 @@ A backend gives a `Dialect` (how its language spells things) and a runtime that 
 
 from __future__ import annotations
 
+from ..arrays import ACCEPTS_OUT as ARRAYS_ACCEPT_OUT
 from .array import (
     DeviceArray,
     broadcast_shape,
@@ -20,18 +21,35 @@ from .array import (
     is_dense,
     row_major,
 )
+from .counting import counting
 from .dialect import Dialect, suffix
 from .elementwise import Elementwise, launch_range, of_operands
 from .expression import Expr, cast, computed, constant, load, param, select
+from .gathering import gathering
 from .launcher import FLAT, PADDING, Launch, Launcher
 from .matmul import Matrix, Products, matmul
 from .movement import Movement, host_number, kernel_number, movement
 from .operations import Recorded, elementwise
+from .polynomials import polynomials
 from .printing import literal, loaded, memory_type, program, statements, stored
+from .random import random
+from .rearranging import rearranging
 from .reduction import Fold, Reduction, reductions
 from .registry import CLASSES, Family, Kernel, Made, Table
+from .scan import scans
+from .scattering import scattering
+from .sorting import sorting
+from .walking import Walk
 
-FAMILIES: tuple[Family, ...] = (movement, elementwise, reductions, matmul)
+FAMILIES: tuple[Family, ...] = (
+    (movement, elementwise, reductions, matmul, rearranging, scans, gathering, scattering)
+    + (sorting, counting, random, polynomials)
+)  # fmt: skip
+#: Kernels that take `out=`: any fitting array for the elementwise ones, for those that write by
+#: index their first operand.
+ACCEPTS_OUT: frozenset[str] = frozenset(
+    name for name in ARRAYS_ACCEPT_OUT if name in elementwise.table or name in scattering.table
+) | {"masked_scatter"}
 
 
 def kernel_table(*more: Family) -> Table:
@@ -44,11 +62,11 @@ def kernel_table(*more: Family) -> Table:
 
 
 __all__ = [
-    "CLASSES", "FAMILIES", "FLAT", "PADDING", "DeviceArray", "Dialect", "Elementwise", "Expr",
-    "Family", "Fold", "Kernel", "Launch", "Launcher", "Made", "Matrix", "Movement", "Products",
-    "Recorded", "Reduction", "Table", "broadcast_shape", "broadcast_strides", "cast",
-    "coalesced", "computed", "constant", "elementwise", "host_number", "is_dense",
-    "kernel_number", "kernel_table", "launch_range", "literal", "load", "loaded", "matmul",
-    "memory_type", "movement", "of_operands", "param", "program", "reductions", "row_major",
-    "select", "statements", "stored", "suffix",
+    "ACCEPTS_OUT", "CLASSES", "FAMILIES", "FLAT", "PADDING", "DeviceArray", "Dialect",
+    "Elementwise", "Expr", "Family", "Fold", "Kernel", "Launch", "Launcher", "Made", "Matrix",
+    "Movement", "Products", "Recorded", "Reduction", "Table", "Walk", "broadcast_shape",
+    "broadcast_strides", "cast", "coalesced", "computed", "constant", "elementwise",
+    "host_number", "is_dense", "kernel_number", "kernel_table", "launch_range", "literal",
+    "load", "loaded", "matmul", "memory_type", "movement", "of_operands", "param", "program",
+    "reductions", "row_major", "select", "statements", "stored", "suffix",
 ]  # fmt: skip

@@ -184,6 +184,8 @@ class Elementwise:
             numbers: Their values.
             out: Memory to write into, of the broadcast shape.
         """
+        if out is not None:
+            out.settled()
         present = [x for x in operands if x is not None]
         dtypes = tuple([None if x is None else x.dtype for x in operands])
         shape = present[0].shape
@@ -255,6 +257,8 @@ class Elementwise:
         sizes, steps = coalesced(shape, strides)
         rank = len(sizes)
         launch, results = self.variant(modes, dtypes, fixed, passed, rank, out is not None)
+        if out is not None and results != (out.dtype,):
+            raise TypeError(f"results of {results} do not fit an array of {out.dtype}")
         made = [self.device.empty(shape, t) for t in results] if out is None else [out.settled()]
         if size:
             arguments: list[Any] = []

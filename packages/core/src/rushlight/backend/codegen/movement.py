@@ -44,8 +44,14 @@ class Movement:
 
     def cast(self, x: DeviceArray, dtype: DType) -> DeviceArray:
         """A dense array of the values in a dtype."""
-        made: DeviceArray = self._convert.run((x,), (dtype,))
-        return made
+        if x.buffer is None or x.dense:
+            made: DeviceArray = self._convert.run((x,), (dtype,))
+            return made
+        # Elementwise results keep the order that packed operands have in memory; this must not.
+        out: DeviceArray = self.device.empty(x.shape, dtype)
+        if out.size:
+            self._convert.run((x,), (dtype,), out=out)
+        return out
 
     def copy(self, target: DeviceArray, source: DeviceArray) -> None:
         """Writes `source`, of a shape that broadcasts, into `target`."""
