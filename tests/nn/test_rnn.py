@@ -140,6 +140,12 @@ def test_errors_have_the_types_of_torch(call, kind):
         call()
 
 
+def test_states_of_another_dtype_are_refused():
+    start = rushlight.ones(1, 1, 3).double()
+    with pytest.raises(RuntimeError, match="Input and hidden tensors are not the same dtype"):
+        nn.GRU(2, 3)(rushlight.ones(5, 1, 2), start)
+
+
 def test_dropout_with_one_layer_warns():
     with pytest.warns(UserWarning, match="num_layers greater than 1"):
         nn.LSTM(2, 3, dropout=0.5)

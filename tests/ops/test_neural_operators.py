@@ -168,6 +168,13 @@ def others() -> list[Case]:
     hidden_state, cell, active = result("lstm_pointwise", gates, state)
     found.append(case("lstm_pointwise", gates, state))
     found.append(case("lstm_pointwise_backward", real(2, 3), real(2, 3), state, cell, active))
+    operands = (real(3, 2, 8), real(8, 2), real(2, 2), real(2, 2))
+    for reverse in (False, True):
+        states = result("lstm_sequence", *operands, reverse=reverse)
+        found.append(case("lstm_sequence", *operands, reverse=reverse))
+        for more in ((None, None), (real(3, 2, 2), None), (real(3, 2, 2), real(3, 2, 8))):
+            backward = (real(3, 2, 2), *more, *operands[1:], *states)
+            found.append(case("lstm_sequence_backward", *backward, reverse=reverse))
     (_, active) = result("gru_pointwise", gates[:, :9], gates[:, 3:], hidden_state)
     found.append(case("gru_pointwise", gates[:, :9], gates[:, 3:], hidden_state))
     found.append(case("gru_pointwise_backward", real(2, 3), gates[:, 3:], hidden_state, active))

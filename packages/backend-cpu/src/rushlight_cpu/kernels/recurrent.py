@@ -8,7 +8,8 @@ from rushlight_cpu.kernels._common import Array, Kernel, reduced_precision
 
 
 def _sigmoid(x: Array, out: Array) -> None:
-    np.negative(x, out=out)
+    # Not np.negative: NumPy 2.4 mixes up the elements of float32 columns with steps in memory.
+    np.multiply(x, -1, out=out)
     np.exp(out, out=out)
     out += 1
     np.reciprocal(out, out=out)
@@ -71,6 +72,65 @@ def lstm_pointwise_backward(
 
 
 @reduced_precision()
+def lstm_sequence(
+    gates: Array, weight: Array, h: Array, c: Array, *, reverse: bool
+) -> tuple[Array, Array, Array]:
+    """All steps of a layer: hidden states, cell states and activated gates of each.
+
+    `gates` (T, N, 4 H) is the input's share of the gate sums, `weight` (4 H, H) what the hidden
+    state is multiplied with; `h` and `c` are the states before the first step.
+    """
+    steps, n, _ = gates.shape
+    out, cells = (np.empty((steps, n, c.shape[1]), c.dtype) for _ in range(2))
+    active: Array = np.empty(gates.shape, gates.dtype)
+    for t in range(steps - 1, -1, -1) if reverse else range(steps):
+        h, c, active[t] = lstm_pointwise(gates[t] + h @ weight.T, c)
+        out[t], cells[t] = h, c
+    return out, cells, active
+
+
+@reduced_precision()
+def lstm_sequence_backward(
+    g: Array,
+    gc: Array | None,
+    ga: Array | None,
+    weight: Array,
+    h: Array,
+    c: Array,
+    out: Array,
+    cells: Array,
+    active: Array,
+    *,
+    reverse: bool,
+) -> tuple[Array, Array, Array, Array]:
+    """Gradients towards the gate sums, the weight and the first states.
+
+    `g`, `gc` and `ga` are those towards the three results of the forward.
+    """
+    steps, n, hidden = out.shape
+    dgates: Array = np.empty(active.shape, active.dtype)
+    dh: Array = np.zeros_like(h)
+    dc: Array = np.zeros_like(c)
+    before = (
+        (np.concatenate([out[1:], h[None]]), np.concatenate([cells[1:], c[None]]))
+        if reverse
+        else (np.concatenate([h[None], out[:-1]]), np.concatenate([c[None], cells[:-1]]))
+    )
+    for t in range(steps) if reverse else range(steps - 1, -1, -1):
+        if gc is not None:
+            dc = dc + gc[t]
+        dgates[t], dc = lstm_pointwise_backward(g[t] + dh, dc, before[1][t], cells[t], active[t])
+        if ga is not None:
+            a = active[t].reshape(n, 4, hidden)
+            slopes = a * (1 - a)
+            slopes[:, 2] = 1 - a[:, 2] * a[:, 2]
+            dgates[t] += ga[t] * slopes.reshape(n, -1)
+        dh = dgates[t] @ weight
+    dweight = dgates.reshape(steps * n, -1).T @ before[0].reshape(steps * n, -1)
+    return dgates, dweight, dh, dc
+
+
+@reduced_precision()
 def gru_pointwise(gi: Array, gh: Array, h: Array) -> tuple[Array, Array]:
     """New hidden state from the input's and the state's gate sums (N, 3 H), in the order r, z, n.
 
@@ -117,6 +177,8 @@ def gru_pointwise_backward(
 KERNELS: dict[str, Kernel] = {
     "lstm_pointwise": lstm_pointwise,
     "lstm_pointwise_backward": lstm_pointwise_backward,
+    "lstm_sequence": lstm_sequence,
+    "lstm_sequence_backward": lstm_sequence_backward,
     "gru_pointwise": gru_pointwise,
     "gru_pointwise_backward": gru_pointwise_backward,
 }

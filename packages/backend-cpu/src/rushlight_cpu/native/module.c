@@ -18,6 +18,7 @@ extern const rl_kernel rl_optimising_kernels[];
 extern const rl_kernel rl_pooling_kernels[];
 extern const rl_kernel rl_random_kernels[];
 extern const rl_kernel rl_reduced_kernels[];
+extern const rl_kernel rl_recurrent_kernels[];
 extern const rl_kernel rl_reduction_kernels[];
 extern const rl_kernel rl_row_norm_kernels[];
 extern const rl_kernel rl_scattering_kernels[];
@@ -36,6 +37,7 @@ static const rl_kernel *const TABLES[] = {
     rl_pooling_kernels,
     rl_random_kernels,
     rl_reduced_kernels,
+    rl_recurrent_kernels,
     rl_reduction_kernels,
     rl_row_norm_kernels,
     rl_scattering_kernels,

@@ -21,6 +21,14 @@ gru_backward_op = operator(
     "gru_pointwise_backward(Tensor g, Tensor gh, Tensor h, Tensor active) -> "
     "(Tensor, Tensor, Tensor)"
 )
+lstm_sequence_op = operator(
+    "lstm_sequence(Tensor gates, Tensor weight, Tensor h, Tensor c, *, bool reverse) -> "
+    "(Tensor, Tensor, Tensor)"
+)
+lstm_sequence_backward_op = operator(
+    "lstm_sequence_backward(Tensor g, Tensor? gc, Tensor? ga, Tensor weight, Tensor h, Tensor c, "
+    "Tensor out, Tensor cells, Tensor active, *, bool reverse) -> (Tensor, Tensor, Tensor, Tensor)"
+)
 steps_op = operator("recurrent_steps(Tensor x, *, int[] sizes) -> Tensor[]")
 
 
@@ -68,11 +76,89 @@ def _(gh: Tensor, gc: Tensor, c: Tensor, cell: Tensor, active: Tensor) -> tuple[
 def _(g: Any, *, c: Tensor, out1: Tensor, out2: Tensor) -> Any:
     dgates, dc = lstm_backward_op(or_zeros(g[0], c), or_zeros(g[1], c), c, out1, out2)
     if g[2] is not None:
-        # The gates as results of their own: slopes of sigmoid, sigmoid, tanh, sigmoid.
-        i, f, new, o = _cut(out2, 4)
-        slopes = _join([i * (1 - i), f * (1 - f), 1 - new * new, o * (1 - o)])
-        dgates = dgates + g[2] * slopes
+        dgates = dgates + g[2] * _lstm_slopes(out2)
     return dgates, dc
+
+
+def _lstm_slopes(active: Tensor) -> Tensor:
+    """Derivatives of the activated gates, for the gates as results of their own."""
+    i, f, new, o = _cut(active, 4)
+    return _join([i * (1 - i), f * (1 - f), 1 - new * new, o * (1 - o)])
+
+
+# -- LSTM over a sequence: one call for all steps, which a backend may well do as one -----------
+
+
+@lstm_sequence_op.meta
+def _(
+    gates: Tensor, weight: Tensor, h: Tensor, c: Tensor, *, reverse: bool
+) -> tuple[Spec, Spec, Spec]:
+    states = Spec((*gates.shape[:-1], c.shape[-1]), gates.dtype)
+    return states, states, Spec(gates.shape, gates.dtype)
+
+
+@lstm_sequence_op.decomposition
+def _(
+    gates: Tensor, weight: Tensor, h: Tensor, c: Tensor, *, reverse: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    inputs = gates.unbind(0)
+    found = []
+    for x in reversed(inputs) if reverse else inputs:
+        h, c, active = lstm_op(x + h.matmul(weight.transpose(0, 1)), c)
+        found.append((h, c, active))
+    return _stacked(found[::-1] if reverse else found)
+
+
+def _stacked(steps: list[Any]) -> Any:
+    return tuple(operators["stack"](*parts, dim=0) for parts in zip(*steps, strict=True))
+
+
+@lstm_sequence_backward_op.meta
+def _(
+    g: Tensor, gc: Any, ga: Any, weight: Tensor, h: Tensor, c: Tensor, out: Tensor, cells: Tensor,
+    active: Tensor, *, reverse: bool,
+) -> tuple[Spec, ...]:  # fmt: skip
+    return tuple(Spec(x.shape, x.dtype) for x in (active, weight, h, c))
+
+
+@lstm_sequence_backward_op.decomposition
+def _(
+    g: Tensor, gc: Any, ga: Any, weight: Tensor, h: Tensor, c: Tensor, out: Tensor, cells: Tensor,
+    active: Tensor, *, reverse: bool,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    order = range(active.shape[0]) if reverse else range(active.shape[0] - 1, -1, -1)
+    before = 1 if reverse else -1
+    dh, dc = h.new_zeros(h.shape), c.new_zeros(c.shape)
+    found, states = [], []
+    for t in order:
+        last = t == order[-1]
+        past, cell = (h, c) if last else (out[t + before], cells[t + before])
+        gh = g[t] + dh
+        gates, dc = lstm_backward_op(
+            gh, dc if gc is None else dc + gc[t], cell, cells[t], active[t]
+        )
+        if ga is not None:
+            gates = gates + ga[t] * _lstm_slopes(active[t])
+        dh = gates.matmul(weight)
+        found.append(gates)
+        states.append(past)
+    dweight = _join_rows(found).transpose(0, 1).matmul(_join_rows(states))
+    dgates = operators["stack"](*(found if reverse else found[::-1]), dim=0)
+    return dgates, dweight, dh, dc
+
+
+def _join_rows(parts: list[Tensor]) -> Tensor:
+    return operators["cat"](*parts, dim=0)  # type: ignore[no-any-return]
+
+
+@lstm_sequence_op.vjp
+def _(
+    g: Any, *, weight: Tensor, h: Tensor, c: Tensor, out0: Tensor, out1: Tensor, out2: Tensor,
+    reverse: bool,
+) -> Any:  # fmt: skip
+    return lstm_sequence_backward_op(
+        or_zeros(g[0], out0), g[1], g[2], weight, h, c, out0, out1, out2, reverse=reverse
+    )
 
 
 # -- GRU: gates r, z, n ----------------------------------------------------------------------
@@ -151,5 +237,5 @@ def _(g: Any, *, x: Tensor, sizes: tuple[int, ...]) -> Any:
     return (operators["cat"](*parts, dim=0),)
 
 
-for _op in (lstm_op, gru_op, steps_op):
+for _op in (lstm_op, lstm_sequence_op, gru_op, steps_op):
     export(_op.name, _op, "ops")

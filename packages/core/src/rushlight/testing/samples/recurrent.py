@@ -26,16 +26,41 @@ def _gru(gi: Any, gh: Any, h: Any) -> Any:
     return (1 - z) * new + z * h, np.concatenate([r, z, new], -1)
 
 
+def _lstm_sequence(gates: Any, weight: Any, h: Any, c: Any, reverse: bool) -> Any:
+    found = []
+    for x in gates[::-1] if reverse else gates:
+        h, c, active = _lstm(x + h @ weight.T, c)
+        found.append((h, c, active))
+    return tuple(np.stack(parts) for parts in zip(*found[:: -1 if reverse else 1], strict=True))
+
+
 _ALL: dict[str, Any] = {"dtypes": FULL, "tolerance": 64.0}
 
 SAMPLES = [
     samples("lstm_pointwise", _lstm, case(real(2, 8), real(2, 2)), **_ALL),
+    samples(
+        "lstm_sequence",
+        _lstm_sequence,
+        case(real(3, 2, 8), real(8, 2), real(2, 2), real(2, 2), reverse=False),
+        case(real(2, 1, 4), real(4, 1), real(1, 1), real(1, 1), reverse=True),
+        **_ALL,
+    ),
     samples("gru_pointwise", _gru, case(real(2, 6), real(2, 6), real(2, 2)), **_ALL),
     # Gradients, which gradcheck of the cells compares with differences.
     samples(
         "lstm_pointwise_backward",
         None,
         case(real(2, 2), real(2, 2), real(2, 2), real(2, 2), real(2, 8)),
+        **_ALL,
+    ),
+    samples(
+        "lstm_sequence_backward",
+        None,
+        case(
+            *(real(3, 2, 2), real(3, 2, 2), None, real(8, 2), real(2, 2), real(2, 2)),
+            *(real(3, 2, 2), real(3, 2, 2), real(3, 2, 8)),
+            reverse=False,
+        ),
         **_ALL,
     ),
     samples(

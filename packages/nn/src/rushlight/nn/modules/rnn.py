@@ -196,11 +196,24 @@ class RNNBase(Module):
         self._check_state(hx, batch)
         if length == 0:
             raise error(RuntimeError, who, "Expected sequence length to be larger than 0")
-        out, final = self._layers(x.reshape(length * batch, -1), [batch] * length, hx)
-        out = out.reshape(length, batch, -1)
+        if self._has_sequence_operator():
+            out, final = self._layers(x, None, hx)
+        else:
+            out, final = self._layers(x.reshape(length * batch, -1), [batch] * length, hx)
+            out = out.reshape(length, batch, -1)
         if not batched:
             return out.squeeze(1), tuple(part.squeeze(1) for part in final)
         return out.transpose(0, 1) if self.batch_first else out, final
+
+    def _has_sequence_operator(self) -> bool:
+        """Whether one operator walks through all steps of sequences of one length."""
+        return False
+
+    def _sequence(
+        self, gates: Tensor, start: State, suffix: str, backwards: bool
+    ) -> tuple[Tensor, State]:
+        """Hidden states of all steps, and the last state, by that operator."""
+        raise NotImplementedError
 
     def _run_packed(self, input: PackedSequence, hx: State | None) -> tuple[PackedSequence, State]:
         sizes = [int(size) for size in input.batch_sizes.tolist()]
@@ -218,15 +231,22 @@ class RNNBase(Module):
         )
         return packed, final
 
-    def _layers(self, x: Tensor, sizes: list[int], hx: State) -> tuple[Tensor, State]:
-        """Runs all layers on rows sorted by time; step `t` has `sizes[t]` of them."""
+    def _layers(self, x: Tensor, sizes: list[int] | None, hx: State) -> tuple[Tensor, State]:
+        """Runs all layers on rows sorted by time; step `t` has `sizes[t]` of them.
+
+        Without sizes, `x` is (steps, rows, features).
+        """
         finals: list[State] = []
         for layer in range(self.num_layers):
             outputs = []
             for suffix in self._suffixes(layer):
                 start = tuple(part[len(finals)] for part in hx)
                 backwards = suffix.endswith("_reverse")
-                out, final = self._walk(self._projected(x, suffix), sizes, start, suffix, backwards)
+                gates = self._projected(x, suffix)
+                if sizes is None:
+                    out, final = self._sequence(gates, start, suffix, backwards)
+                else:
+                    out, final = self._walk(gates, sizes, start, suffix, backwards)
                 outputs.append(out)
                 finals.append(final)
             x = outputs[0] if len(outputs) == 1 else rushlight.cat(outputs, -1)
@@ -305,7 +325,16 @@ class RNNBase(Module):
 
     def _check_state(self, hx: State, batch: int) -> None:
         count = self.num_layers * self._directions()
+        dtype = self.weight_ih_l0.dtype
         for index, (part, size) in enumerate(zip(hx, self._state_sizes())):
+            if part.dtype != dtype and not rushlight.is_autocast_enabled():
+                raise error(
+                    RuntimeError,
+                    type(self).__name__,
+                    "Input and hidden tensors are not the same dtype",
+                    given=f"hidden[{index}] of {part.dtype}",
+                    expected=f"{dtype}",
+                )
             if tuple(part.shape) != (count, batch, size):
                 raise error(
                     RuntimeError,
@@ -521,6 +550,18 @@ class LSTM(RNNBase):
 
     def _state_sizes(self) -> tuple[int, ...]:
         return self._output_size(), self.hidden_size
+
+    def _has_sequence_operator(self) -> bool:
+        # Under autocast products alone are of 16 bits, and the cell state is not.
+        return not self.proj_size and not rushlight.is_autocast_enabled()
+
+    def _sequence(
+        self, gates: Tensor, start: State, suffix: str, backwards: bool
+    ) -> tuple[Tensor, State]:
+        weight = getattr(self, "weight_hh" + suffix)
+        out, cells, _ = ops.lstm_sequence(gates, weight, *start, reverse=backwards)
+        last = 0 if backwards else -1
+        return out, (out[last], cells[last])
 
     def _step(self, x: Tensor, state: State, suffix: str) -> State:
         hidden, cell = state
