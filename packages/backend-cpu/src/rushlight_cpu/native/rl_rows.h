@@ -34,6 +34,13 @@ static inline T F(block_dot)(const T *restrict x, const T *restrict y, int64_t n
 #undef E
 }
 
+/* Of distances from `c`. */
+static inline T F(block_sum_from)(const T *restrict x, T c, int64_t n) {
+#define E(i) (x[i] - c)
+    SUM_OF(E, n)
+#undef E
+}
+
 /* Of squares of distances from `c`. */
 static inline T F(block_spread)(const T *restrict x, T c, int64_t n) {
 #define E(i) ((x[i] - c) * (x[i] - c))
@@ -51,6 +58,9 @@ static inline T F(block_spread)(const T *restrict x, T c, int64_t n) {
 
 static inline double F(row_sum)(const T *x, int64_t n) {
     IN_BLOCKS(n, F(block_sum)(x + at, m))
+}
+static inline double F(row_sum_from)(const T *x, T c, int64_t n) {
+    IN_BLOCKS(n, F(block_sum_from)(x + at, c, m))
 }
 static inline double F(row_dot)(const T *x, const T *y, int64_t n) {
     IN_BLOCKS(n, F(block_dot)(x + at, y + at, m))
