@@ -138,6 +138,44 @@ static inline void conv_copy_row(float *dst, const float *src, int64_t lo, int64
 #endif
 }
 
+/* The same for many rows with the same range. */
+typedef struct {
+    int64_t lo, hi, n, step;
+#if defined(__AVX512F__)
+    int chunks;
+    __mmask16 masks[8];
+#endif
+} conv_row;
+
+static inline conv_row conv_plan_row(int64_t lo, int64_t hi, int64_t n, int64_t step) {
+    conv_row row = {.lo = lo, .hi = hi, .n = n, .step = step};
+#if defined(__AVX512F__)
+    const int64_t chunks = conv_ceil(n, 16);
+    row.chunks = step == 1 && chunks <= 8 ? (int)chunks : 0;
+    for (int i = 0; i < row.chunks; i++) {
+        const int64_t begin = conv_min(conv_max(lo - 16 * i, 0), 16);
+        const int64_t end = conv_min(conv_max(hi - 16 * i, begin), 16);
+        row.masks[i] = (__mmask16)(((1u << end) - 1) & ~((1u << begin) - 1));
+    }
+#endif
+    return row;
+}
+
+/* `inside`: whether the row is one of the image, else it is all zeros. */
+static inline void conv_copy_planned(const conv_row *row, float *dst, const float *src,
+                                     bool inside) {
+#if defined(__AVX512F__)
+    if (row->chunks) {
+        for (int i = 0; i < row->chunks; i++, dst += 16, src += 16) {
+            const __mmask16 mask = inside ? row->masks[i] : 0;
+            _mm512_storeu_ps(dst, _mm512_maskz_loadu_ps(mask, src));
+        }
+        return;
+    }
+#endif
+    conv_copy_row(dst, src, row->lo, inside ? row->hi : 0, row->n, row->step);
+}
+
 /* dst[i] = src[i] for i in [0, n), and nothing else is touched. */
 static inline void conv_store_row(float *dst, const float *src, int64_t n) {
 #if defined(__AVX512F__)

@@ -50,13 +50,14 @@ static void copy_plane(const plane_work *w, const float *x, float *to) {
         int64_t start[CONV_DIMS], lo, hi;
         for (int d = 0; d < CONV_DIMS; d++) start[d] = w->first[d] * p->in_step[d] + phase[d];
         conv_inside(start[2], p->in_step[2], p->in_size[2], &lo, &hi);
+        const conv_row row = conv_plan_row(lo, hi, w->grid[2], p->in_step[2]);
         for (int64_t a = 0; a < w->grid[0]; a++) {
             const int64_t z = start[0] + a * p->in_step[0];
             for (int64_t b = 0; b < w->grid[1]; b++, to += w->grid[2]) {
                 const int64_t y = start[1] + b * p->in_step[1];
                 const bool inside = z >= 0 && z < p->in_size[0] && y >= 0 && y < p->in_size[1];
-                conv_copy_row(to, x + (z * p->in_size[1] + y) * p->in_size[2] + start[2], lo,
-                              inside ? hi : 0, w->grid[2], p->in_step[2]);
+                const float *from = x + (z * p->in_size[1] + y) * p->in_size[2] + start[2];
+                conv_copy_planned(&row, to, from, inside);
             }
         }
     }

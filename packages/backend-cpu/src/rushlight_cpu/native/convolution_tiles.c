@@ -7,6 +7,8 @@
    where it lies. */
 #include "convolution.h"
 
+#include <math.h>
+
 /* Costs in multiply-adds of one tile row: copying one element, and beginning a copy. */
 #define COPY_ELEMENT 9
 #define COPY_RUN 260
@@ -43,6 +45,10 @@ typedef struct {
     int64_t first[CONV_DIMS], plane;              /* first: least tap / in_step */
     int64_t residue[CONV_DIMS], phases[CONV_DIMS]; /* least residue, and how many from it */
     int64_t channel; /* floats from channel to channel of the copy */
+    /* A copy for each column of the kernel, of the pixels that it sees alone: then rows of the
+       output follow each other without a gap. */
+    bool dense;
+    int64_t shifts[CONV_MOST_TAPS];
     /* Columns. */
     int64_t total, tiles, pitch, parts; /* parts: of the rows, or of the channels */
     float *shared;                       /* columns made beforehand, or NULL */
@@ -142,15 +148,17 @@ static void copy_planes(const work *w, float *to, int64_t image, int64_t group, 
                 const int64_t j = w->first[d] + (d == w->split ? begin : 0);
                 start[d] = j * p->in_step[d] + w->residue[d] + phase[d];
             }
+            if (w->dense) start[2] = w->shifts[phase[2]];
             int64_t lo, hi;
             conv_inside(start[2], p->in_step[2], p->in_size[2], &lo, &hi);
+            const conv_row row = conv_plan_row(lo, hi, w->grid[2], p->in_step[2]);
             for (int64_t a = 0; a < w->grid[0]; a++) {
                 const int64_t z = start[0] + a * p->in_step[0];
                 for (int64_t b = 0; b < w->grid[1]; b++, to += w->grid[2]) {
                     const int64_t y = start[1] + b * p->in_step[1];
                     const bool inside = z >= 0 && z < p->in_size[0] && y >= 0 && y < p->in_size[1];
-                    conv_copy_row(to, x + (z * p->in_size[1] + y) * p->in_size[2] + start[2], lo,
-                                  inside ? hi : 0, w->grid[2], p->in_step[2]);
+                    const float *from = x + (z * p->in_size[1] + y) * p->in_size[2] + start[2];
+                    conv_copy_planned(&row, to, from, inside);
                 }
             }
         }
@@ -160,18 +168,21 @@ static void copy_planes(const work *w, float *to, int64_t image, int64_t group, 
 /* The useful columns among positions [begin, end) of a flattened block. */
 static int flat_runs(const work *w, const int64_t *counts, int64_t first_row, int64_t image,
                      int64_t begin, int64_t end, column_run *runs) {
+    const conv_pass *p = w->p;
+    /* Rows that follow each other here and in the output are one run. */
+    const bool joined = w->dense && p->out_size[2] == counts[2] && p->out_step[1] == 1;
     int count = 0;
     for (int64_t at = begin; at < end;) {
         const int64_t j[CONV_DIMS] = {at / w->steps[0], at % w->steps[0] / w->steps[1],
                                       at % w->steps[1]};
-        const int64_t row_end = at - j[2] + w->grid[2];
+        const int64_t rows = joined && j[1] < counts[1] ? counts[1] - j[1] : 1;
         if (j[0] < counts[0] && j[1] < counts[1] && j[2] < counts[2]) {
             column_run *run = &runs[count++];
             run->column = at - begin, run->image = image;
-            run->length = conv_min(counts[2] - j[2], end - at);
+            run->length = conv_min((rows - 1) * w->grid[2] + counts[2] - j[2], end - at);
             for (int d = 0; d < CONV_DIMS; d++) run->j[d] = j[d] + (d == w->split ? first_row : 0);
         }
-        at = row_end;
+        at += rows * w->grid[2] - j[2];
     }
     return count;
 }
@@ -199,6 +210,18 @@ static void planes_task(void *context, int64_t index) {
     rl_give_slot(&w->slots, slot);
 }
 
+/* Finds the columns that taps see, relative to the output's; how many there are. */
+static int64_t distinct_shifts(work *w) {
+    int64_t count = 0;
+    for (int64_t t = 0; t < w->p->taps; t++) {
+        int64_t n = 0;
+        while (n < count && w->shifts[n] != w->p->at[t][2]) n++;
+        w->shifts[n] = w->p->at[t][2];
+        if (n == count) count++;
+    }
+    return count;
+}
+
 /* Lays out blocks of about `block` positions of the split dimension. */
 static void lay_out(work *w, int64_t block) {
     const conv_pass *p = w->p;
@@ -211,6 +234,11 @@ static void lay_out(work *w, int64_t block) {
             const int64_t residue = p->at[t][d] - p->in_step[d] * floor_div(p->at[t][d], p->in_step[d]);
             lowest = conv_min(lowest, residue), highest = conv_max(highest, residue);
         }
+        if (d == 2 && w->dense) {
+            w->first[d] = 0, w->grid[d] = p->count[d], w->residue[d] = 0;
+            w->phases[d] = distinct_shifts(w);
+            continue;
+        }
         w->first[d] = least;
         w->grid[d] = (d == w->split ? block : p->count[d]) + most - least;
         w->residue[d] = lowest, w->phases[d] = highest - lowest + 1;
@@ -221,6 +249,12 @@ static void lay_out(work *w, int64_t block) {
     for (int64_t t = 0; t < p->taps; t++) {
         int64_t phase = 0, offset = 0;
         for (int d = 0; d < CONV_DIMS; d++) {
+            if (d == 2 && w->dense) {
+                int64_t n = 0;
+                while (w->shifts[n] != p->at[t][d]) n++;
+                phase = phase * w->phases[d] + n;
+                continue;
+            }
             const int64_t whole = floor_div(p->at[t][d], p->in_step[d]);
             phase = phase * w->phases[d] + p->at[t][d] - whole * p->in_step[d] - w->residue[d];
             offset += (whole - w->first[d]) * w->steps[d];
@@ -443,6 +477,25 @@ static bool run_points(work *w) {
     return true;
 }
 
+/* How many times the time of the pixels alone all positions take.  Tiles of one vector have a load
+   for each multiply-add, and take more than their share. */
+static double wasted(const work *w, int64_t positions) {
+    const int64_t tail = conv_ceil(positions % w->width, RL_LANES);
+    const int64_t full = positions / w->width * (w->width / RL_LANES);
+    const double more = tail && tail * RL_LANES < w->width ? 0.6 / (double)(tail * tail) : 0;
+    return ((double)(full + tail) + more) * RL_LANES / (double)w->pixels;
+}
+
+/* Cost per pixel and tap of a layout of planes. */
+static double planes_cost(work *w, double rows, double copy) {
+    const conv_pass *p = w->p;
+    lay_out(w, p->count[w->split]);
+    int64_t reach = 1;
+    for (int d = 0; d < CONV_DIMS; d++) reach += (p->count[d] - 1) * w->steps[d];
+    const int64_t copies = w->phases[0] * w->phases[1] * w->phases[2];
+    return rows * wasted(w, reach) + copy * (double)copies / (double)p->taps;
+}
+
 static bool run_pass(const conv_pass *p) {
     int64_t x_taps[CONV_MOST_TAPS];
     work w = {.p = p, .x_taps = x_taps, .depth = p->channels * p->taps};
@@ -454,22 +507,20 @@ static bool run_pass(const conv_pass *p) {
     w.width = narrow ? MOST_COLUMNS : RL_NR;
     while (w.split < CONV_DIMS - 1 && p->count[w.split] == 1) w.split++;
 
-    lay_out(&w, p->count[w.split]);
-    int64_t reach = 1, steps = 1;
-    for (int d = 0; d < CONV_DIMS; d++) {
-        reach += (p->count[d] - 1) * w.steps[d];
-        steps *= p->in_step[d];
-    }
-    const bool points = p->taps == 1 && steps == 1 && w.in_plane == w.pixels &&
-                        w.out_plane == w.pixels && p->count[2] == w.pixels;
-    const int64_t rows = conv_ceil(p->rows, w.height) * w.height;
-    const double flat = (double)conv_ceil(reach, RL_LANES) * RL_LANES / (double)w.pixels;
+    const bool points = p->taps == 1 && w.in_plane == w.pixels && w.out_plane == w.pixels &&
+                        p->count[2] == w.pixels && p->in_step[2] == 1;
+    const double rows = (double)(conv_ceil(p->rows, w.height) * w.height);
     const double run = (double)conv_min(p->count[2], w.width);
-    const double planes_cost = flat * (double)rows;
-    const double columns_cost = (double)rows + COPY_ELEMENT + COPY_RUN / run;
+    const double copy = COPY_ELEMENT + COPY_RUN / run;
+    w.dense = true;
+    const double dense_cost = w.split == 2 ? INFINITY : planes_cost(&w, rows, copy);
+    w.dense = false;
+    const double flat_cost = points ? rows * wasted(&w, w.pixels) : planes_cost(&w, rows, copy);
+    w.dense = dense_cost < flat_cost && !points;
+    const double columns_cost = rows + copy;
     w.offsets = rl_scratch((size_t)w.depth * 2 * sizeof *w.offsets);
     if (!w.offsets) return false;
-    const bool done = columns_cost < planes_cost ? run_columns(&w)
+    const bool done = columns_cost < fmin(flat_cost, dense_cost) ? run_columns(&w)
                       : points                   ? run_points(&w)
                                                  : run_planes(&w);
     rl_scratch_free(w.offsets);
