@@ -7,6 +7,7 @@
 
 #define TASK (1 << 14)            /* elements a task should have at least */
 #define ROWS 64                   /* images of a part where planes have one element */
+#define LONG_PLANE 512            /* elements; short planes of a channel lie too far apart */
 #define CHANNEL_BYTES (512 << 10) /* of a channel that stays in cache */
 
 #define T float

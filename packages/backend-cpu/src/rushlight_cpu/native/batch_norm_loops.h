@@ -208,7 +208,8 @@ static void F(run)(F(norm) *j, bool summed) {
     const bool planes = j->pixels > 1;
     const int64_t units = planes ? j->batch * j->channels : j->parts;
     const int64_t each = planes ? j->pixels : j->channels * ROWS;
-    if (summed && planes && j->channels >= 8 && channel * (int64_t)sizeof(T) <= CHANNEL_BYTES) {
+    if (summed && j->pixels >= LONG_PLANE && j->channels >= 8 &&
+        channel * (int64_t)sizeof(T) <= CHANNEL_BYTES) {
         rl_parallel_range(j->channels, TASK / channel, F(channels), j);
         return;
     }
