@@ -21,6 +21,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "baseline": (),
 }
 _SETTING = "RUSHLIGHT_CPU_KERNELS"
+_CACHE = "RUSHLIGHT_CPU_CACHE"
 
 
 class Tier:
@@ -39,6 +40,26 @@ class Tier:
         if self.library is None:
             return f"NumPy kernels ({self.reason})"
         return f"native kernels ({self.library.variant})"
+
+
+def cache_limit(setting: str | None = None) -> int | None:
+    """How many bytes of free memory may be kept for later results; None for the library's choice.
+
+    Raises:
+        ValueError: The environment's `RUSHLIGHT_CPU_CACHE` is no number of bytes.
+    """
+    asked = os.environ.get(_CACHE, "") if setting is None else setting
+    if not asked:
+        return None
+    if not (asked.isascii() and asked.isdecimal()):
+        raise error(
+            ValueError,
+            _CACHE,
+            "this is no number of bytes",
+            given=f"{_CACHE}={asked}",
+            expected="a whole number such as 1073741824; 0 keeps nothing",
+        )
+    return min(int(asked), 2**62)
 
 
 def cpu_features() -> frozenset[str]:

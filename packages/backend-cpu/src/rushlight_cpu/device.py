@@ -36,6 +36,9 @@ class CpuDevice(ArrayDevice):
     def __init__(self, tier: _native.Tier) -> None:
         super().__init__(np)
         self.tier = tier
+        limit = _native.cache_limit()
+        if tier.library is not None and limit is not None:
+            tier.library.set_cache_limit(limit)
 
     def describe(self) -> dict[str, str | int | float]:
         """Facts for `python -m rushlight`."""
@@ -52,6 +55,11 @@ class CpuDevice(ArrayDevice):
             return dict.fromkeys(("allocated", "peak", "reserved"), 0)
         stats: dict[str, int] = self.tier.library.memory_stats()
         return stats
+
+    def reset_peak(self) -> None:
+        """Counts the peak of memory from what is in use now."""
+        if self.tier.library is not None:
+            self.tier.library.reset_peak()
 
     def empty_cache(self) -> None:
         """Frees the memory that is kept for later results."""

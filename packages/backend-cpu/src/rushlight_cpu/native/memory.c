@@ -199,6 +199,11 @@ PyObject *rl_memory_stats(PyObject *module, PyObject *unused) {
                          (long long)fresh);
 }
 
+PyObject *rl_reset_peak(PyObject *module, PyObject *unused) {
+    peak_bytes = live_bytes;
+    Py_RETURN_NONE;
+}
+
 PyObject *rl_empty_cache(PyObject *module, PyObject *unused) {
     while (oldest) drop_oldest();
     Py_RETURN_NONE;

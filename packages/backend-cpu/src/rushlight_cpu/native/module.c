@@ -154,6 +154,7 @@ static PyMethodDef methods[] = {
     {"set_threads", set_threads, METH_O, "Resizes the pool."},
     {"empty", rl_empty_array, METH_VARARGS, "An array from the pool of memory."},
     {"memory_stats", rl_memory_stats, METH_NOARGS, "Bytes and counts of the pool of memory."},
+    {"reset_peak", rl_reset_peak, METH_NOARGS, "Counts the peak from now on."},
     {"empty_cache", rl_empty_cache, METH_NOARGS, "Frees idle memory."},
     {"set_cache_limit", rl_set_cache_limit, METH_O, "How many bytes may lie idle."},
     {"find_blas", rl_blas_find, METH_O, "Looks for BLAS below NumPy's extension."},

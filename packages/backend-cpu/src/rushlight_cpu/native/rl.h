@@ -153,6 +153,7 @@ PyObject *rl_blas_find(PyObject *module, PyObject *path); /* (path of NumPy's ex
 
 int rl_memory_init(PyObject *module);
 PyObject *rl_memory_stats(PyObject *module, PyObject *unused);
+PyObject *rl_reset_peak(PyObject *module, PyObject *unused);
 PyObject *rl_empty_cache(PyObject *module, PyObject *unused);
 PyObject *rl_set_cache_limit(PyObject *module, PyObject *bytes);
 PyObject *rl_empty_array(PyObject *module, PyObject *args);
