@@ -21,6 +21,7 @@ from .array import (
     is_dense,
     row_major,
 )
+from .convolution import convolution
 from .counting import counting
 from .dialect import Dialect, suffix
 from .elementwise import Elementwise, launch_range, of_operands
@@ -31,6 +32,7 @@ from .matmul import Matrix, Products, matmul
 from .movement import Movement, host_number, kernel_number, movement
 from .operations import Recorded, elementwise
 from .polynomials import polynomials
+from .pooling import pooling
 from .printing import literal, loaded, memory_type, program, statements, stored
 from .random import random
 from .rearranging import rearranging
@@ -43,7 +45,7 @@ from .walking import Walk
 
 FAMILIES: tuple[Family, ...] = (
     (movement, elementwise, reductions, matmul, rearranging, scans, gathering, scattering)
-    + (sorting, counting, random, polynomials)
+    + (sorting, counting, random, polynomials, convolution, pooling)
 )  # fmt: skip
 #: Kernels that take `out=`: any fitting array for the elementwise ones, for those that write by
 #: index their first operand.
