@@ -51,9 +51,12 @@ def test_sort_is_stable_and_knows_nan(dtype: str, descending: bool) -> None:
     same(run)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_many_blocks_are_merged(dtype: str) -> None:
-    same(lambda device: tuple(rl.sort(long(device, dtype), descending=True)))
+@pytest.mark.parametrize("flavour", ["cpu", "gpu"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
+def test_long_rows(flavour: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rl.ones(1, device="opencl")._k.runtime, "flavour", flavour)
+    same(lambda device: tuple(rl.sort(long(device, dtype), descending=True, stable=True)))
+    same(lambda device: tuple(rl.sort(long(device, dtype)[:3000].reshape(5, 600), stable=True)))
 
 
 CALLS: dict[str, Callable[[str], Any]] = {

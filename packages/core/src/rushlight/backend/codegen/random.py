@@ -313,7 +313,7 @@ def random_permutation_kernel(device: Any, dtype: DType) -> Kernel:
         mask = (1 << max(n - 1, 0).bit_length()) - 1
         keys = draw((1, n), seed, offset)
         marked((n,), (keys, (1,)), numbers=(mask,))
-        keys = sorted_numbers(device, keys)
+        keys = sorted_numbers(device, keys, (mask.bit_length(), 64))
         out: DeviceArray = device.empty((n,), int64)
         taken((n,), (out, (1,)), (keys, (1,)), numbers=(mask,))
         return out

@@ -227,7 +227,8 @@ class Writer:
             )
         order = device.empty((m,), uint64)
         self._walk("pack")((m,), (order, (1,)), (flat, (1,)), numbers=(unit,))
-        order = sorted_numbers(device, order.geometry((1, m), (m, 1), 0))
+        bits = (32, 32 + (out.size // unit).bit_length())
+        order = sorted_numbers(device, order.geometry((1, m), (m, 1), 0), bits)
         _, (steps,) = coalesced(shape, [src.strides[: len(shape)]])
         if len(steps) > 1:
             src = device.dense(src)

@@ -4,6 +4,7 @@ Elements become unsigned keys of the same order, NaN the greatest.  Those of up 
 64-bit number with their position, so that all are distinct; wider ones have it beside them.  Blocks
 are sorted by insertion and merged in pairs, where each work-item finds by bisection what its
 stretch of the result begins with (merge path), so all merges are parallel and stable.
+Processors sort long rows digit by digit instead, with a table of counts for each work-item.
 
 References:
     Green, McColl and Bader (2012), GPU merge path: a GPU merging algorithm. ICS.
@@ -30,6 +31,10 @@ sorting = Family()
 Read = Callable[[str], str]
 REAL = "bool integer floating reduced"
 _BLOCK = 32
+# Digits of the sort of long rows, how long they are at least, and what a work-item takes.
+_DIGITS = 2048
+_LONG = 512
+_STRETCH = 4096
 
 
 def _sort_text(d: Any, pairs: bool) -> str:
@@ -81,22 +86,105 @@ def _sort_text(d: Any, pairs: bool) -> str:
 }}"""
 
 
+def _radix_text(d: Any, pairs: bool) -> str:
+    """The kernels "radix_count", "radix_scan" and "radix_move"."""
+    kind = "pairs" if pairs else "numbers"
+    ins = f"const {d.device} u64* key" + (f", const {d.device} u32* pos" if pairs else "")
+    outs = f"{d.device} u64* key_out" + (f", {d.device} u32* pos_out" if pairs else "")
+    start = """    const i64 part = GID(0), r = GID(1);
+    if (part >= parts) return;
+    const i64 first = part * chunk, last = first + chunk < n ? first + chunk : n;
+    key += r * n; counts += r * DIGITS * parts + part;
+    u32 at[DIGITS];""".replace("DIGITS", str(_DIGITS))
+    digit = f"key[i] >> shift & {_DIGITS - 1}"
+    numbers = "const i64 n, const i64 chunk, const i64 parts, const i64 shift"
+    return f"""{d.kernel} radix_count_{kind}(const {d.device} u64* key, {d.device} u32* counts,
+        {numbers}) {{
+{start}
+    for (int k = 0; k < {_DIGITS}; k++) at[k] = 0;
+    for (i64 i = first; i < last; i++) at[{digit}]++;
+    for (int k = 0; k < {_DIGITS}; k++) counts[k * parts] = at[k];
+}}
+
+{d.kernel} radix_scan_{kind}({d.device} u32* counts, const i64 rows, const i64 parts) {{
+    const i64 r = GID(0);
+    if (r >= rows) return;
+    u32 before = 0;
+    for (i64 k = r * {_DIGITS} * parts; k < (r + 1) * {_DIGITS} * parts; k++) {{
+        const u32 count = counts[k];
+        counts[k] = before;
+        before += count;
+    }}
+}}
+
+{d.kernel} radix_move_{kind}({outs}, {ins}, {d.device} u32* counts, {numbers}) {{
+{start}
+    key_out += r * n;{" pos += r * n; pos_out += r * n;" if pairs else ""}
+    for (int k = 0; k < {_DIGITS}; k++) at[k] = counts[k * parts];
+    for (i64 i = first; i < last; i++) {{
+        const u32 to = at[{digit}]++;
+        key_out[to] = key[i];{" pos_out[to] = pos[i];" if pairs else ""}
+    }}
+}}"""
+
+
+def _by_digits(
+    device: Any, have: list[DeviceArray], spare: list[DeviceArray], bits: tuple[int, int]
+) -> list[DeviceArray]:
+    """Sorts by some bits of the keys, from the lowest digit up: each work-item has a stretch."""
+    rows, n = have[0].shape
+    kind, p = ("pairs", "p p") if len(have) == 2 else ("numbers", "p")
+    launches = device.compile(
+        program([_radix_text(device.dialect, len(have) == 2)], device.dialect, device.double),
+        {
+            f"radix_count_{kind}": "p p i64 i64 i64 i64",
+            f"radix_scan_{kind}": "p i64 i64",
+            f"radix_move_{kind}": f"{p} {p} p i64 i64 i64 i64",
+        },
+    )
+    parts = max(1, min(device.parallelism // rows, n // _STRETCH))
+    chunk = -(-n // parts)
+    parts = -(-n // chunk)
+    counts = device.empty((rows * parts * _DIGITS,), uint32)
+    for shift in range(bits[0], bits[1], _DIGITS.bit_length() - 1):
+        numbers = (n, chunk, parts, shift)
+        # Work-groups of one: they are what a processor's threads take.
+        launches[f"radix_count_{kind}"](
+            (parts, rows), (1, 1), have[0].buffer, counts.buffer, *numbers
+        )
+        launches[f"radix_scan_{kind}"]((rows,), (1,), counts.buffer, rows, parts)
+        launches[f"radix_move_{kind}"](
+            (parts, rows), (1, 1), *_buffers(spare), *_buffers(have), counts.buffer, *numbers
+        )
+        have, spare = spare, have
+    return have
+
+
 def _sorted(
-    device: Any, key: DeviceArray, pos: DeviceArray | None
+    device: Any, key: DeviceArray, pos: DeviceArray | None, bits: tuple[int, int] = (0, 64)
 ) -> tuple[DeviceArray, DeviceArray | None]:
-    """Rows of keys in order, and what goes with them."""
+    """Rows of keys in order, and what goes with them.
+
+    Args:
+        device: The launcher.
+        key: Keys; they may be overwritten.
+        pos: What goes with them.
+        bits: Keys differ in these alone, or else they are in the order of the lower ones.
+    """
     rows, n = key.shape
     if not key.size or n == 1:
         return key, pos
-    pairs = pos is not None
-    kind, p = ("pairs", "p p") if pairs else ("numbers", "p")
+    have = [x for x in (key, pos) if x is not None]
+    spare = [device.empty(x.shape, x.dtype) for x in have]
+    if device.flavour == "cpu" and n >= _LONG:
+        have = _by_digits(device, have, spare, bits)
+        return have[0], have[1] if pos is not None else None
+    kind, p = ("pairs", "p p") if pos is not None else ("numbers", "p")
     launches = device.compile(
-        program([_sort_text(device.dialect, pairs)], device.dialect, device.double),
+        program([_sort_text(device.dialect, pos is not None)], device.dialect, device.double),
         {f"sort_block_{kind}": f"{p} i64 i64", f"sort_merge_{kind}": f"{p} {p} i64 i64 i64 i64"},
     )
-    have = [x for x in (key, pos) if x is not None]
     launches[f"sort_block_{kind}"]((-(-n // _BLOCK), rows), None, *_buffers(have), rows, n)
-    spare = [device.empty(x.shape, x.dtype) for x in have]
     largest, width = (16 if device.flavour == "gpu" else 1024), _BLOCK
     while width < n:
         chunk = min(2 * width, largest)
@@ -105,16 +193,22 @@ def _sorted(
         )
         have, spare = spare, have
         width *= 2
-    return have[0], have[1] if pairs else None
+    return have[0], have[1] if pos is not None else None
 
 
 def _buffers(arrays: list[DeviceArray]) -> list[Any]:
     return [x.buffer for x in arrays]
 
 
-def sorted_numbers(device: Any, key: DeviceArray) -> DeviceArray:
-    """Rows of uint64 in order; `key` may be overwritten, and lies at its buffer's start."""
-    return _sorted(device, key, None)[0]
+def sorted_numbers(device: Any, key: DeviceArray, bits: tuple[int, int] = (0, 64)) -> DeviceArray:
+    """Rows of uint64 in order; `key` may be overwritten, and lies at its buffer's start.
+
+    Args:
+        device: The launcher.
+        key: The numbers.
+        bits: They differ in these alone, or else they are in the order of the lower ones.
+    """
+    return _sorted(device, key, None, bits)[0]
 
 
 def _key(type: DType, descending: bool) -> str:
@@ -196,7 +290,7 @@ class Order:
             self._walk("number")(x.shape, (pos, strides), (0, (0, 1)))
             _, found = _sorted(device, key, pos)
         else:
-            found, _ = _sorted(device, key, None)
+            found, _ = _sorted(device, key, None, (32, 64))
         out: DeviceArray = device.empty(x.shape, int64)
         self._walk("finish")(x.shape, (out, strides), (found or x, strides))
         return out
