@@ -31,6 +31,7 @@ from .launcher import FLAT, PADDING, Launch, Launcher
 from .matmul import Matrix, Products, matmul
 from .movement import Movement, host_number, kernel_number, movement
 from .operations import Recorded, elementwise
+from .optimising import IN_PLACE, optimising
 from .polynomials import polynomials
 from .pooling import pooling
 from .printing import literal, loaded, memory_type, program, statements, stored
@@ -45,13 +46,13 @@ from .walking import Walk
 
 FAMILIES: tuple[Family, ...] = (
     (movement, elementwise, reductions, matmul, rearranging, scans, gathering, scattering)
-    + (sorting, counting, random, polynomials, convolution, pooling)
+    + (sorting, counting, random, polynomials, convolution, pooling, optimising)
 )  # fmt: skip
-#: Kernels that take `out=`: any fitting array for the elementwise ones, for those that write by
-#: index their first operand.
+#: Kernels that take `out=`: any fitting array for the elementwise ones and optimisers' steps, for
+#: those that write by index their first operand.
 ACCEPTS_OUT: frozenset[str] = frozenset(
     name for name in ARRAYS_ACCEPT_OUT if name in elementwise.table or name in scattering.table
-) | {"masked_scatter"}
+) | {"masked_scatter", *IN_PLACE}
 
 
 def kernel_table(*more: Family) -> Table:
