@@ -87,6 +87,22 @@ def test_linear_of_every_layout(native: Any, data: st.DataObject, dtype: str) ->
     near(native, "linear", x, weight, bias)
     if not lead:
         near(native, "linear", x[0], weight, bias)
+    g = lying(rng, (*lead, m, n), draw(layouts), dtype)
+    near(native, "linear_weight", g, x)
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2, 3), (2, 1, 0, 3)])
+def test_linear_gives_row_major_results_of_rows_in_any_order(
+    native: Any, order: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 3, 4, 5)).astype(np.float32).transpose(order)
+    weight, bias = rng.standard_normal((7, 5)).astype(np.float32), np.ones(7, np.float32)
+    out = near(native, "linear", x, weight, bias)
+    assert out.flags.c_contiguous
+    near(native, "linear_weight", out, x)
+    same = out.transpose(order).copy().transpose(order)
+    near(native, "linear_weight", same, x)
 
 
 @given(st.data(), dtypes)

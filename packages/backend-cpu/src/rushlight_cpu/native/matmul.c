@@ -268,11 +268,44 @@ static void drop(product *p) {
     Py_XDECREF(p->b.kept);
 }
 
-/* (..., m, k) times (k, n) as one product of a tall matrix. `b` is read as its transpose where
-   `turn`. */
+/* The axes before the last, outermost in memory first. */
+static void lead_order(PyArrayObject *a, int *order) {
+    int lead = PyArray_NDIM(a) - 1;
+    for (int i = 0; i < lead; i++) {
+        int j = i;
+        for (; j && PyArray_STRIDE(a, order[j - 1]) < PyArray_STRIDE(a, i); j--) {
+            order[j] = order[j - 1];
+        }
+        order[j] = i;
+    }
+    order[lead] = lead;
+}
+
+/* Whether the rows of (..., columns), taken in an order of the axes, are a constant step apart. */
+static bool folds(matrix *x, PyArrayObject *a, const int *order, int item) {
+    int d = PyArray_NDIM(a), last = -1;
+    int64_t columns = PyArray_DIM(a, d - 1), step = columns * item;
+    for (int i = d - 2; i >= 0; i--) {
+        int axis = order[i];
+        if (PyArray_DIM(a, axis) == 1) continue;
+        if (last < 0) step = PyArray_STRIDE(a, axis);
+        else if (PyArray_STRIDE(a, axis) != PyArray_STRIDE(a, last) * PyArray_DIM(a, last)) {
+            return false;
+        }
+        last = axis;
+    }
+    x->data = PyArray_DATA(a);
+    x->ld = step / item;
+    x->turned = false;
+    return (columns == 1 || PyArray_STRIDE(a, d - 1) == item) && step >= columns * item &&
+           step % item == 0;
+}
+
+/* (..., m, k) times (k, n) as one product of a tall matrix.  The result is row-major, as programs
+   that take views of it expect.  `y` is read as its transpose where `turn`. */
 static PyObject *tall(product *p, PyObject *x, PyObject *y, bool turn, int type) {
     PyArrayObject *a = RL_ARRAY(x), *b = RL_ARRAY(y);
-    int d = PyArray_NDIM(a), item = type == NPY_DOUBLE ? 8 : 4;
+    int d = PyArray_NDIM(a), item = type == NPY_DOUBLE ? 8 : 4, order[RL_MAX_DIMS];
     npy_intp shape[RL_MAX_DIMS];
     memcpy(shape, PyArray_DIMS(a), sizeof(npy_intp) * (size_t)d);
     p->k = shape[d - 1];
@@ -282,26 +315,16 @@ static PyObject *tall(product *p, PyObject *x, PyObject *y, bool turn, int type)
     shape[d - 1] = p->n;
     if (!p->m || !p->n || !p->k) return RL_DECLINE;
     if ((p->m == 1 && p->is_double) || (p->n == 1 && p->m > FEW_ROWS)) return RL_DECLINE;
-    /* Rows a constant step apart need no copy. */
-    bool folds = true;
-    int64_t step = d > 1 ? PyArray_STRIDE(a, d - 2) : p->k * item;
-    for (int i = d - 2, last = -1; i >= 0; i--) {
-        if (PyArray_DIM(a, i) == 1) continue;
-        if (last < 0) step = PyArray_STRIDE(a, i);
-        else folds &= PyArray_STRIDE(a, i) == PyArray_STRIDE(a, last) * PyArray_DIM(a, last);
-        last = i;
-    }
-    if (d <= 2 && d > 1) {
+    for (int i = 0; i < d; i++) order[i] = i;
+    if (d == 2) {
         if (!take_matrix(&p->a, x, item)) return NULL;
+    } else if (folds(&p->a, a, order, item)) {
+        p->a.kept = Py_NewRef(x);
     } else {
-        int64_t along = p->k == 1 ? item : PyArray_STRIDE(a, d - 1);
-        if (p->m == 1) step = p->k * item;
-        folds &= along == item && step >= p->k * item && step % item == 0;
-        p->a.kept = folds ? Py_NewRef(x) : PyArray_NewCopy(a, NPY_CORDER);
+        p->a.kept = PyArray_NewCopy(a, NPY_CORDER);
         if (!p->a.kept) return NULL;
         p->a.data = RL_DATA(p->a.kept);
-        p->a.ld = folds ? step / item : p->k;
-        p->a.turned = false;
+        p->a.ld = p->k;
     }
     if (!take_matrix(&p->b, y, item)) return NULL;
     if (turn) p->b.turned = !p->b.turned;
@@ -383,6 +406,44 @@ static PyObject *linear(const rl_call *call) {
     return out;
 }
 
+/* (..., n) and (..., k) to (n, k), a sum over all rows: any order of the rows will do. */
+static PyObject *linear_weight(const rl_call *call) {
+    if (call->count != 2 || rl_keywords(call) || !rl_has_blas()) return RL_DECLINE;
+    PyObject *g = call->args[0], *x = call->args[1];
+    int type = type_of(g), order[RL_MAX_DIMS];
+    if (type < 0 || type_of(x) != type) return RL_DECLINE;
+    PyArrayObject *first = RL_ARRAY(g), *second = RL_ARRAY(x);
+    int d = PyArray_NDIM(first), item = type == NPY_DOUBLE ? 8 : 4;
+    if (d < 2 || PyArray_NDIM(second) != d ||
+        !PyArray_CompareLists(PyArray_DIMS(first), PyArray_DIMS(second), d - 1)) {
+        return RL_DECLINE;
+    }
+    product p = {.is_double = type == NPY_DOUBLE, .alpha = 1, .count = 1, .k = 1};
+    p.m = PyArray_DIM(first, d - 1), p.n = PyArray_DIM(second, d - 1);
+    for (int i = 0; i < d - 1; i++) p.k *= PyArray_DIM(first, i);
+    if (!p.m || !p.n || !p.k) return RL_DECLINE;
+    lead_order(second, order);
+    PyObject *copy_g = NULL, *copy_x = NULL, *out = NULL;
+    if (!folds(&p.a, first, order, item) || !folds(&p.b, second, order, item)) {
+        copy_g = PyArray_NewCopy(first, NPY_CORDER);
+        copy_x = PyArray_NewCopy(second, NPY_CORDER);
+        if (copy_g) p.a.data = RL_DATA(copy_g), p.a.ld = p.m;
+        if (copy_x) p.b.data = RL_DATA(copy_x), p.b.ld = p.n;
+    }
+    if (!copy_g == !copy_x) {
+        npy_intp shape[2] = {p.m, p.n};
+        p.a.turned = true, p.b.turned = false;
+        out = PyErr_Occurred() ? NULL : rl_empty(2, shape, type);
+    }
+    if (out) {
+        p.c = RL_DATA(out);
+        multiply(&p);
+    }
+    Py_XDECREF(copy_g);
+    Py_XDECREF(copy_x);
+    return out;
+}
+
 static PyObject *addmm(const rl_call *call) {
     if (call->count != 3 || !rl_has_blas()) return RL_DECLINE;
     PyObject *x = call->args[0], *a = call->args[1], *b = call->args[2];
@@ -422,5 +483,6 @@ static PyObject *addmm(const rl_call *call) {
 const rl_kernel rl_matmul_kernels[] = {
     {"matmul", "floating", matmul, NULL}, {"mm", "floating", matmul, NULL},
     {"bmm", "floating", matmul, NULL},    {"linear", "floating", linear, NULL},
-    {"addmm", "floating", addmm, NULL},   {0},
+    {"addmm", "floating", addmm, NULL},   {"linear_weight", "floating", linear_weight, NULL},
+    {0},
 };

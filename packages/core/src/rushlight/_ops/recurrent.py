@@ -106,7 +106,7 @@ def _(
     for x in reversed(inputs) if reverse else inputs:
         h, c, active = lstm_op(x + h.matmul(weight.transpose(0, 1)), c)
         found.append((h, c, active))
-    return _stacked(found[::-1] if reverse else found)
+    return _stacked(found[::-1] if reverse else found)  # type: ignore[no-any-return]
 
 
 def _stacked(steps: list[Any]) -> Any:

@@ -242,7 +242,10 @@ class RNNBase(Module):
             for suffix in self._suffixes(layer):
                 start = tuple(part[len(finals)] for part in hx)
                 backwards = suffix.endswith("_reverse")
-                gates = self._projected(x, suffix)
+                if sizes is None and self.batch_first:  # rows as they lie in memory
+                    gates = self._projected(x.transpose(0, 1), suffix).transpose(0, 1)
+                else:
+                    gates = self._projected(x, suffix)
                 if sizes is None:
                     out, final = self._sequence(gates, start, suffix, backwards)
                 else:
