@@ -309,28 +309,6 @@ static void copy_runs(const work *w, float *to, const float *x, const column_run
                       const int64_t *from, const int64_t *lo, const int64_t *hi, int64_t first,
                       int64_t last) {
     const int64_t row = w->p->taps * w->pitch, step = w->p->in_step[2];
-#if defined(__AVX512F__)
-    if (step == 1) { /* the masks are the same for all channels */
-        int64_t pieces = 0, source[MOST_RUNS + MOST_COLUMNS / 16], column[MOST_RUNS + MOST_COLUMNS / 16];
-        __mmask16 mask[MOST_RUNS + MOST_COLUMNS / 16];
-        for (int r = 0; r < count; r++) {
-            for (int64_t i = 0; i < runs[r].length; i += 16, pieces++) {
-                const int64_t begin = conv_min(conv_max(lo[r] - i, 0), 16);
-                const int64_t end = conv_min(conv_max(hi[r] - i, begin), 16);
-                mask[pieces] = (__mmask16)(((1u << end) - 1) & ~((1u << begin) - 1));
-                source[pieces] = from[r] + i, column[pieces] = runs[r].column + i;
-            }
-        }
-        for (int64_t c = first; c < last; c++) {
-            const float *plane = x + c * w->in_plane;
-            float *into = to + c * row;
-            for (int64_t i = 0; i < pieces; i++) {
-                _mm512_storeu_ps(into + column[i], _mm512_maskz_loadu_ps(mask[i], plane + source[i]));
-            }
-        }
-        return;
-    }
-#endif
     for (int64_t c = first; c < last; c++) {
         const float *plane = x + c * w->in_plane;
         for (int r = 0; r < count; r++) {
@@ -340,6 +318,30 @@ static void copy_runs(const work *w, float *to, const float *x, const column_run
     }
 }
 
+#if defined(__AVX512F__)
+/* Vectors that make up a channel's columns: the same for all channels. */
+#define MOST_PIECES 1024
+typedef struct {
+    int count;
+    int32_t column[MOST_PIECES];
+    int64_t from[MOST_PIECES];
+    __mmask16 mask[MOST_PIECES];
+} pieces;
+
+static void add_pieces(pieces *all, int64_t column, const column_run *runs, int count,
+                       const int64_t *from, const int64_t *lo, const int64_t *hi) {
+    for (int r = 0; r < count; r++) {
+        for (int64_t i = 0; i < runs[r].length; i += 16) {
+            const int64_t begin = conv_min(conv_max(lo[r] - i, 0), 16);
+            const int64_t end = conv_min(conv_max(hi[r] - i, begin), 16);
+            all->mask[all->count] = (__mmask16)(((1u << end) - 1) & ~((1u << begin) - 1));
+            all->column[all->count] = (int32_t)(column + runs[r].column + i);
+            all->from[all->count++] = from[r] + i;
+        }
+    }
+}
+#endif
+
 /* Windows of channels [first, last) as columns: (channel, tap) by `pitch`. The pitch is a vector
    more than a tile is wide, because copies spill. */
 static void copy_columns(const work *w, float *to, int64_t group, const column_run *runs, int count,
@@ -348,6 +350,13 @@ static void copy_columns(const work *w, float *to, int64_t group, const column_r
     int64_t from[MOST_RUNS], lo[MOST_RUNS], hi[MOST_RUNS]; /* of each run, for one tap */
     const float *x = p->x + group * p->channels * w->in_plane;
     const int64_t image = p->groups * p->channels * w->in_plane, step = p->in_step[2];
+#if defined(__AVX512F__)
+    pieces all;
+    all.count = 0;
+    int64_t vectors = 0;
+    for (int r = 0; r < count; r++) vectors += conv_ceil(runs[r].length, 16);
+    const bool fits = step == 1 && vectors * p->taps <= MOST_PIECES;
+#endif
     for (int64_t t = 0; t < p->taps; t++) {
         for (int r = 0; r < count; r++) {
             int64_t at[CONV_DIMS];
@@ -358,8 +367,25 @@ static void copy_columns(const work *w, float *to, int64_t group, const column_r
             hi[r] = inside ? conv_min(hi[r], runs[r].length) : 0;
             from[r] = runs[r].image * image + (at[0] * p->in_size[1] + at[1]) * p->in_size[2] + at[2];
         }
+#if defined(__AVX512F__)
+        /* Channel by channel if it can be had: then both sides are gone through in order. */
+        if (fits) {
+            add_pieces(&all, t * w->pitch, runs, count, from, lo, hi);
+            continue;
+        }
+#endif
         copy_runs(w, to + t * w->pitch, x, runs, count, from, lo, hi, first, last);
     }
+#if defined(__AVX512F__)
+    for (int64_t c = first; fits && c < last; c++) {
+        const float *plane = x + c * w->in_plane;
+        float *into = to + c * p->taps * w->pitch;
+        for (int i = 0; i < all.count; i++) {
+            _mm512_storeu_ps(into + all.column[i],
+                             _mm512_maskz_loadu_ps(all.mask[i], plane + all.from[i]));
+        }
+    }
+#endif
 }
 
 /* Makes a share of the columns that all tasks read later. */
