@@ -21,8 +21,10 @@ extern const rl_kernel rl_reduced_kernels[];
 extern const rl_kernel rl_recurrent_kernels[];
 extern const rl_kernel rl_reduction_kernels[];
 extern const rl_kernel rl_row_norm_kernels[];
+extern const rl_kernel rl_scan_kernels[];
 extern const rl_kernel rl_scattering_kernels[];
 extern const rl_kernel rl_softmax_kernels[];
+extern const rl_kernel rl_sorting_kernels[];
 static const rl_kernel *const TABLES[] = {
     rl_attention_kernels,
     rl_batch_norm_kernels,
@@ -40,8 +42,10 @@ static const rl_kernel *const TABLES[] = {
     rl_recurrent_kernels,
     rl_reduction_kernels,
     rl_row_norm_kernels,
+    rl_scan_kernels,
     rl_scattering_kernels,
     rl_softmax_kernels,
+    rl_sorting_kernels,
 };
 #define TABLE_COUNT (sizeof TABLES / sizeof *TABLES)
 

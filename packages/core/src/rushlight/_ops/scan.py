@@ -22,6 +22,7 @@ from .sorting import selecting
 from .views import check_dim, check_dims
 
 cumsum_op = operator("cumsum(Tensor x, *, int dim) -> Tensor")
+reverse_cumsum_op = operator("reverse_cumsum(Tensor x, *, int dim) -> Tensor")
 cumprod_op = operator("cumprod(Tensor x, *, int dim) -> Tensor")
 logcumsumexp_op = operator("logcumsumexp(Tensor x, *, int dim) -> Tensor")
 cummax_op = operator("cummax(Tensor x, *, int dim) -> (Tensor, Tensor)", constant_outputs=(1,))
@@ -36,7 +37,7 @@ def _with_positions(x: Tensor, *, dim: int) -> Any:
     return Spec(x.shape, x.dtype), Spec(x.shape, int64)
 
 
-for _op in (cumsum_op, cumprod_op, logcumsumexp_op):
+for _op in (cumsum_op, reverse_cumsum_op, cumprod_op, logcumsumexp_op):
     _op.meta(_same)
     _op.batching(over_dim(_op))
 for _op in (cummax_op, cummin_op):
@@ -47,15 +48,18 @@ for _op in (cummax_op, cummin_op):
 # -- derivatives ----------------------------------------------------------------------------
 
 
-def from_the_end(x: Tensor, dim: int) -> Tensor:
+@reverse_cumsum_op.decomposition
+def _(x: Tensor, *, dim: int) -> Tensor:
     """At each place the sum of what stands there and after it."""
     if x.ndim == 0:
-        return x
+        return operators["clone"](x)  # type: ignore[no-any-return]
     flipped = operators["flip"](x, dims=(dim,))
     return operators["flip"](cumsum_op(flipped, dim=dim), dims=(dim,))  # type: ignore[no-any-return]
 
 
-cumsum_op.vjp(x=lambda g, dim: from_the_end(g, dim))
+cumsum_op.vjp(x=lambda g, dim: reverse_cumsum_op(g, dim=dim))
+reverse_cumsum_op.vjp(x=lambda g, dim: cumsum_op(g, dim=dim))
+reverse_cumsum_op.jvp("linear")
 cumsum_op.jvp("linear")
 
 

@@ -43,6 +43,11 @@ def scan_kernels(xp: ArrayModule) -> Kernels:
     def cumsum(x: Array, *, dim: int) -> Array:
         return xp.cumsum(x, dim, x.dtype) if x.ndim else x.copy()
 
+    def reverse_cumsum(x: Array, *, dim: int) -> Array:
+        if not x.ndim:
+            return x.copy()
+        return xp.ascontiguousarray(xp.flip(xp.cumsum(xp.flip(x, dim), dim, x.dtype), dim))
+
     def cumprod(x: Array, *, dim: int) -> Array:
         return xp.cumprod(x, dim, x.dtype) if x.ndim else x.copy()
 
@@ -67,6 +72,7 @@ def scan_kernels(xp: ArrayModule) -> Kernels:
 
     return {
         "cumsum": with_reduced(cumsum),
+        "reverse_cumsum": with_reduced(reverse_cumsum),
         "cumprod": with_reduced(cumprod),
         "cummax": real(extreme(maximum)),
         "cummin": real(extreme(minimum)),
