@@ -1,19 +1,15 @@
 /* sort, argsort and topk of float32 and of integers of up to 32 bits.
 
    A key and its position share 64 bits, the key above: such words are all distinct, so that any
-   order of them is the stable order of the keys.  Short rows are sorted by NumPy's vectorised sort
-   of integers, long ones by radix, 8 bits at a time, in chunks whose number depends on the length
-   only.  As in the NumPy tier, NaN counts as the greatest and -0 equals 0. */
+   order of them is the stable order of the keys, and NumPy's vectorised sort of integers serves.  As
+   in the NumPy tier, NaN counts as the greatest and -0 equals 0. */
 #include "indexed.h"
 
 #include <stdlib.h>
 
-#define RADIX_FROM 8192 /* elements of a row from which on radix is faster */
-#define DIGIT 8
-#define BUCKETS (1 << DIGIT)
-#define CHUNK (1 << 16)
-#define CHUNKS 8
-#define TOP_MOST 64 /* so many of a row are kept in order while it is read */
+#define LONG (1 << 17)   /* a single row of so many is sorted by several threads */
+#define PIECES (1 << 15) /* of which each packs so many at a time */
+#define TOP_MOST 64      /* so many of a row are kept in order while it is read */
 #define SHORT 24
 
 typedef struct {
@@ -26,7 +22,7 @@ typedef struct {
     PyArray_SortFunc *sort;
     PyObject *like; /* an array of int64, for `sort` */
     int64_t lines;
-    uint64_t *scratch; /* of a single long row, else NULL */
+    uint64_t *scratch; /* of a single long row: its words, and as many merged; else NULL */
     atomic_int failed;
 } ordering;
 
@@ -106,66 +102,6 @@ static void unpack(const ordering *o, const uint64_t *words, int64_t begin, int6
 #undef PICK
 }
 
-/* Radix */
-
-typedef struct {
-    const ordering *o;
-    const uint64_t *from;
-    uint64_t *to;
-    int64_t n, chunk;
-    int shift;
-    uint32_t (*counts)[BUCKETS]; /* of each chunk; then where its words of a bucket begin */
-} radix;
-
-static void count_chunk(void *context, int64_t c) {
-    const radix *r = context;
-    uint32_t *counts = r->counts[c];
-    int64_t end = (c + 1) * r->chunk < r->n ? (c + 1) * r->chunk : r->n;
-    memset(counts, 0, sizeof *r->counts);
-    for (int64_t i = c * r->chunk; i < end; i++) counts[r->from[i] >> r->shift & (BUCKETS - 1)]++;
-}
-
-static void move_chunk(void *context, int64_t c) {
-    const radix *r = context;
-    uint32_t *at = r->counts[c];
-    int64_t end = (c + 1) * r->chunk < r->n ? (c + 1) * r->chunk : r->n;
-    for (int64_t i = c * r->chunk; i < end; i++) {
-        r->to[at[r->from[i] >> r->shift & (BUCKETS - 1)]++] = r->from[i];
-    }
-}
-
-/* Sorts words by their upper 32 bits; the lower ones are in order. Returns where they end up. */
-static uint64_t *radix_sort(uint64_t *words, uint64_t *other, int64_t n,
-                            uint32_t (*counts)[BUCKETS]) {
-    int64_t chunks = n >= 2 * CHUNK ? CHUNKS : 1;
-    radix r = {NULL, words, other, n, (n + chunks - 1) / chunks, 32, counts};
-    for (; r.shift < 64; r.shift += DIGIT) {
-        rl_parallel(chunks, count_chunk, &r);
-        uint32_t at = 0;
-        bool same = false;
-        for (int b = 0; b < BUCKETS; b++) {
-            uint32_t before = at;
-            for (int64_t c = 0; c < chunks; c++) {
-                uint32_t count = counts[c][b];
-                counts[c][b] = at;
-                at += count;
-            }
-            same |= at - before == n;
-        }
-        if (same) continue; /* all share this digit */
-        rl_parallel(chunks, move_chunk, &r);
-        const uint64_t *sorted = r.to;
-        r.to = (uint64_t *)r.from;
-        r.from = sorted;
-    }
-    return (uint64_t *)r.from;
-}
-
-/* Turns the sign over before and after: radix takes words as unsigned. */
-static void flip_signs(uint64_t *words, int64_t n) {
-    for (int64_t i = 0; i < n; i++) words[i] ^= (uint64_t)1 << 63;
-}
-
 static void insertion(uint64_t *words, int64_t n) {
     for (int64_t i = 1; i < n; i++) {
         uint64_t word = words[i];
@@ -175,22 +111,11 @@ static void insertion(uint64_t *words, int64_t n) {
     }
 }
 
-static size_t row_scratch(int64_t n) {
-    size_t words = (size_t)n * (n >= RADIX_FROM ? 2 : 1);
-    return words * 8 + (n >= RADIX_FROM ? sizeof(uint32_t[CHUNKS][BUCKETS]) : 0);
-}
-
-/* Sorts a packed row in scratch of row_scratch(n) bytes; NULL if NumPy's sort fails. */
-static uint64_t *sort_row(const ordering *o, uint64_t *words, int64_t n) {
-    if (n <= SHORT) {
-        insertion(words, n);
-        return words;
-    }
-    if (n >= RADIX_FROM) {
-        flip_signs(words, n);
-        return radix_sort(words, words + n, n, (uint32_t (*)[BUCKETS])(words + 2 * n));
-    }
-    return o->sort(words, n, (void *)o->like) ? NULL : words;
+/* False if NumPy's sort fails. */
+static bool sort_row(const ordering *o, uint64_t *words, int64_t n) {
+    if (n > SHORT) return !o->sort(words, n, (void *)o->like);
+    insertion(words, n);
+    return true;
 }
 
 /* The first k of a row, kept in order while the row is read: most words are beyond the last. */
@@ -229,7 +154,7 @@ static void order_lines(void *context, int64_t begin, int64_t end) {
     uint64_t best[TOP_MOST];
     bool top = o->k < o->n && o->k <= TOP_MOST && 4 * o->k <= o->n;
     uint64_t small[SHORT];
-    uint64_t *words = top || o->n <= SHORT ? small : malloc(row_scratch(o->n));
+    uint64_t *words = top || o->n <= SHORT ? small : malloc(sizeof(uint64_t) * (size_t)o->n);
     if (!words) {
         atomic_store(&o->failed, 1);
         return;
@@ -243,8 +168,8 @@ static void order_lines(void *context, int64_t begin, int64_t end) {
             keep_first(o, row, best);
         } else {
             pack(o, row, o->inner, 0, o->n, words);
-            sorted = sort_row(o, words, o->n);
-            if (!sorted) {
+            sorted = words;
+            if (!sort_row(o, words, o->n)) {
                 atomic_store(&o->failed, 1);
                 break;
             }
@@ -255,24 +180,56 @@ static void order_lines(void *context, int64_t begin, int64_t end) {
     if (words != small) free(words);
 }
 
-/* One long row: each step in parallel. */
+/* One long row: packed and unpacked in pieces; its halves are sorted side by side and merged, each
+   piece of the result by one task. */
 
 static void pack_piece(void *context, int64_t begin, int64_t end) {
     const ordering *o = context;
     pack(o, o->x, 1, begin, end, o->scratch);
-    flip_signs(o->scratch + begin, end - begin);
 }
 
-static void unpack_piece(void *context, int64_t begin, int64_t end) {
+static void sort_half(void *context, int64_t half) {
+    ordering *o = context;
+    int64_t middle = o->n / 2;
+    bool sorted = half ? sort_row(o, o->scratch + middle, o->n - middle)
+                       : sort_row(o, o->scratch, middle);
+    if (!sorted) atomic_store(&o->failed, 1);
+}
+
+/* How many of the first k words of the merged halves are from the first one. */
+static int64_t from_first(const ordering *o, int64_t k) {
+    const int64_t *a = (const int64_t *)o->scratch, *b = a + o->n / 2;
+    int64_t size_a = o->n / 2, size_b = o->n - size_a;
+    int64_t low = k > size_b ? k - size_b : 0, high = k < size_a ? k : size_a;
+    while (low < high) {
+        int64_t i = (low + high) / 2;
+        if (a[i] < b[k - i - 1]) low = i + 1;
+        else high = i;
+    }
+    return low;
+}
+
+static void merge_piece(void *context, int64_t begin, int64_t end) {
     const ordering *o = context;
-    unpack(o, o->scratch, begin, end, o->x, o->values, o->indices);
+    const int64_t *a = (const int64_t *)o->scratch, *b = a + o->n / 2;
+    int64_t i = from_first(o, begin), j = begin - i;
+    int64_t stop_i = from_first(o, end), stop_j = end - stop_i;
+    uint64_t *merged = o->scratch + o->n, *out = merged + begin;
+    while (i < stop_i && j < stop_j) {
+        bool first = a[i] < b[j];
+        *out++ = (uint64_t)(first ? a[i] : b[j]);
+        i += first, j += !first;
+    }
+    memcpy(out, a + i, sizeof *a * (size_t)(stop_i - i));
+    out += stop_i - i;
+    memcpy(out, b + j, sizeof *b * (size_t)(stop_j - j));
+    unpack(o, merged, begin, end, o->x, o->values, o->indices);
 }
 
-static void order_one(ordering *o, uint64_t *words) {
-    o->scratch = words;
-    rl_parallel_range(o->n, 1 << 15, pack_piece, o);
-    o->scratch = radix_sort(words, words + o->n, o->n, (uint32_t (*)[BUCKETS])(words + 2 * o->n));
-    rl_parallel_range(o->k, 1 << 15, unpack_piece, o);
+static void order_one(ordering *o) {
+    rl_parallel_range(o->n, PIECES, pack_piece, o);
+    rl_parallel(2, sort_half, o);
+    rl_parallel_range(o->k, PIECES, merge_piece, o);
 }
 
 static PyObject *order(const rl_call *c, int64_t dim, int64_t k, bool descending, bool values) {
@@ -296,9 +253,9 @@ static PyObject *order(const rl_call *c, int64_t dim, int64_t k, bool descending
     if (like) indices = rl_empty(nd, shape, NPY_INT64);
     if (indices && values) out = rl_empty(nd, shape, type);
     uint64_t *scratch = NULL;
-    bool alone = around.outer * around.inner == 1 && around.n >= 2 * CHUNK &&
+    bool alone = around.outer * around.inner == 1 && around.n >= LONG &&
                  (k > TOP_MOST || 4 * k > around.n);
-    if (indices && alone) scratch = rl_scratch(row_scratch(around.n));
+    if (indices && alone) scratch = rl_scratch(2 * sizeof(uint64_t) * (size_t)around.n);
     if (!indices || (values && !out) || (alone && !scratch)) {
         Py_XDECREF(like);
         Py_XDECREF(indices);
@@ -311,7 +268,8 @@ static PyObject *order(const rl_call *c, int64_t dim, int64_t k, bool descending
                   like, around.outer * around.inner};
     int64_t total = PyArray_SIZE(x), grain = (1 << 14) / around.n;
     RL_RELEASE_GIL(total > 2048)
-    if (alone) order_one(&o, scratch);
+    o.scratch = scratch;
+    if (alone) order_one(&o);
     else if (total <= 4096) order_lines(&o, 0, o.lines);
     else rl_parallel_range(o.lines, grain, order_lines, &o);
     RL_TAKE_GIL

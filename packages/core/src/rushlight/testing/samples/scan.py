@@ -49,6 +49,12 @@ def _running(better: Any) -> Any:
 SAMPLES = [
     samples("cumsum", lambda x, dim: np.cumsum(x, axis=dim), *_CASES, dtypes=(*INEXACT, int64)),
     samples(
+        "reverse_cumsum",
+        lambda x, dim: np.flip(np.cumsum(np.flip(x, dim), axis=dim), dim) if x.ndim else x,
+        *_CASES,
+        dtypes=(*INEXACT, int64),
+    ),
+    samples(
         "cumprod",
         lambda x, dim: np.cumprod(x, axis=dim),
         *_CASES,
