@@ -55,7 +55,7 @@ def threads(native: Any) -> Iterator[Any]:
     library.set_threads(before)
 
 
-def numbers(rng: Any, shape: Any, dtype: Any) -> np.ndarray:
+def numbers(rng: Any, shape: Any, dtype: Any) -> Any:
     """Numbers with many equal ones; of floats also zeros of both signs, infinities and NaN."""
     if dtype.numpy.kind == "f":
         some = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, -np.nan, 1e-42, 3.0, -7.5])
