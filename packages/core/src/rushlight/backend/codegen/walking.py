@@ -33,9 +33,10 @@ class Walk:
         scalars: Further arguments, as pairs of type and name; type "p" is a buffer of i64.
         more: Helper functions beyond the prelude's.
 
-    Example:
-        >>> walk = Walk(device, "k_copy", {"out": "u32", "x": "u32"}, "out[out_i] = x[x_i];")
-        >>> walk(out.shape, (out, out.strides), (x, x.strides))  # doctest: +SKIP
+    A copy into dense memory, for example, is
+
+        walk = Walk(device, "k_copy", {"out": "u32", "x": "u32"}, "out[out_i] = x[x_i];")
+        walk(x.shape, (out, out.strides), (x, x.strides))
     """
 
     def __init__(
