@@ -13,97 +13,16 @@ from math import prod
 from typing import Any
 
 from ..._dtypes import DType, float32, float64
-from . import products as text
+from . import convolving as text
 from .array import DeviceArray
 from .matmul import Matrix, Problem, Products
-from .printing import memory_type, program
+from .printing import program
 from .registry import Family, Kernel
 from .windows import Sizes, tables_of
 
 convolution = Family()
 #: Elements that are gathered at a time, where that leaves at least one sample.
 GATHERED = 1 << 20
-_DIRECT = "p p i64 p i64 p i64 i64 i64 i64 i64 i64 i64 i64 i64 i64"
-_WEIGHT = "p p i64 p i64 p i64 i64 i64 i64 i64 i64 i64"
-_GATHER = "p p i64 p i64 i64 i64 i64 i64 i64 i64 i64 i64"
-
-
-def _direct_text(dtype: DType, d: Any) -> str:
-    """Kernels for one element of the result a work-item; for the two results that are planes, and
-    for the weight."""
-    type, kind = text.wide(dtype), memory_type(dtype)
-    complex_ = dtype.is_complex
-    zero = f"MAKE_{type}(0, 0)" if complex_ else "0"
-
-    def step(sum_: str, x: str, y: str) -> str:
-        x, y = text.read(x, dtype), text.read(y, dtype)
-        if complex_:
-            return f"add_{type}({sum_}, mul_{type}({x}, {y}))"
-        return f"{sum_} + {x} * {y}"
-
-    total = f"add_{type}(sum, part)" if complex_ else "sum + part"
-    return f"""{d.kernel} k_planes({d.device} {kind}* out, const {d.device} {kind}* x,
-        const i64 x_at, const {d.device} {kind}* w, const i64 w_at, const {d.device} i32* table,
-        const i64 positions, const i64 plane, const i64 channels, const i64 made, const i64 inner,
-        const i64 each, const i64 taps, const i64 w_group, const i64 w_made, const i64 w_inner) {{
-    const i64 p = GID(0), c = GID(1), n = GID(2);
-    if (p >= positions) return;
-    const i64 group = c / each;
-    x += x_at + (n * channels + group * inner) * plane;
-    w += w_at + group * w_group + (c % each) * w_made;
-    {type} sum = {zero};
-    for (i64 i = 0; i < inner; i++)
-        for (i64 t = 0; t < taps; t++) {{
-            const i32 place = table[t * positions + p];
-            if (place >= 0) sum = {step("sum", "x[i * plane + place]", "w[i * w_inner + t]")};
-        }}
-    out[(n * made + c) * positions + p] = {text.written("sum", dtype)};
-}}
-{d.kernel} k_weight({d.device} {kind}* out, const {d.device} {kind}* g, const i64 g_at,
-        const {d.device} {kind}* x, const i64 x_at, const {d.device} i32* table,
-        const i64 positions, const i64 plane, const i64 samples, const i64 outer, const i64 inner,
-        const i64 groups, const i64 taps) {{
-    const i64 q = GID(0), o = GID(1), group = o / outer;
-    if (q >= inner * taps) return;
-    const i64 c = group * inner + q / taps;
-    table += (q % taps) * positions;
-    {type} sum = {zero};
-    for (i64 n = 0; n < samples; n++) {{
-        const {d.device} {kind}* gs = g + g_at + (n * groups * outer + o) * positions;
-        const {d.device} {kind}* xs = x + x_at + (n * groups * inner + c) * plane;
-        {type} part = {zero};
-        for (i64 p = 0; p < positions; p++)
-            if (table[p] >= 0) part = {step("part", "gs[p]", "xs[table[p]]")};
-        sum = {total};
-    }}
-    out[o * inner * taps + q] = {text.written("sum", dtype)};
-}}"""
-
-
-def _gather_text(dtype: DType, d: Any, width: int) -> str:
-    """Windows as the right operand of a product: rows (channel, tap), columns (sample, position),
-    or with `turned` the other way. Without a panel's width it becomes one matrix."""
-    kind = memory_type(dtype)
-    if width:
-        place = f"((column / {width}) * rows + row) * {width} + column % {width}"
-    else:
-        place = "row * columns + column"
-    return f"""{d.kernel} k_gather({d.device} {kind}* out, const {d.device} {kind}* x,
-        const i64 x_at, const {d.device} i32* table, const i64 positions, const i64 plane,
-        const i64 channels, const i64 inner, const i64 taps, const i64 samples, const i64 turned,
-        const i64 group_step, const i64 groups) {{
-    const i32 p = GID(0), q = GID(1), z = GID(2);
-    if (p >= positions) return;
-    const i32 c = q / (i32)taps, tap = q % (i32)taps, n = z / (i32)groups, group = z % (i32)groups;
-    const i32 place = table[tap * positions + p];
-    const i32 window = n * (i32)positions + p;
-    const u32 row = turned ? window : q, column = turned ? q : window;
-    const i64 rows = turned ? samples * positions : inner * taps;
-    const i64 columns = turned ? inner * taps : samples * positions;
-    x += x_at + (n * channels + group * inner + c) * plane;
-    const {kind} value = x[place < 0 ? 0 : place];
-    out[group * group_step + {place}] = place < 0 ? 0 : value;
-}}"""
 
 
 class Convolutions:
@@ -122,11 +41,15 @@ class Convolutions:
             d, double = self.device.dialect, self.device.double
             if name == "k_gather":
                 width = self.products.width if self.products.vectors else 0
-                body = _gather_text(self.products.dtype, d, width)
-                signatures = {name: _GATHER}
+                body = text.gather(self.products.dtype, d, width)
+                signatures = {name: text.GATHER}
+            elif name == "k_fold":
+                body, signatures = text.fold(self.products.dtype, d), {name: text.FOLD}
+            elif name == "k_runs":
+                body, signatures = text.runs(self.products.dtype, d), {name: text.RUNS}
             else:
-                body = _direct_text(self.dtype, d)
-                signatures = {"k_planes": _DIRECT, "k_weight": _WEIGHT}
+                body = text.direct(self.dtype, d)
+                signatures = {"k_planes": text.DIRECT, "k_weight": text.WEIGHT}
             self._launches.update(self.device.compile(program([body], d, double), signatures))
         return self._launches[name]
 
@@ -147,7 +70,7 @@ class Convolutions:
 
     def planes(
         self, x: DeviceArray, weight: DeviceArray, table: DeviceArray, size: Sizes, groups: int,
-        back: bool,
+        back: bool, spread: bool = False,
     ) -> DeviceArray:  # fmt: skip
         """A convolution, or `back` the transposed one: sums over the channels of `x` and taps.
 
@@ -158,6 +81,7 @@ class Convolutions:
             size: Spatial sizes of the result.
             groups: Number of groups.
             back: Channels of `x` are the weight's outputs.
+            spread: Windows lie apart by more than one element.
         """
         taps = prod(weight.shape[2:])
         outer, channels = weight.shape[0] // groups, weight.shape[1]
@@ -166,6 +90,10 @@ class Convolutions:
         if not prod(out_shape) or not inner:
             out = self.device.empty(out_shape, self.dtype)
             return self.device.movement.fill(out, 0) if out.size else out  # type: ignore[no-any-return]
+        if back and spread and self.by_products(inner):
+            return self.narrow(
+                self._folded(self.wide(x), self.wide(weight), table, out_shape, groups)
+            )
         if self.by_products(each):
             return self.narrow(
                 self._planes(self.wide(x), self.wide(weight), table, out_shape, groups, back)
@@ -204,6 +132,29 @@ class Convolutions:
             self.products.run(out, left, right, problem)
         return out
 
+    def _folded(
+        self, g: DeviceArray, weight: DeviceArray, table: DeviceArray, shape: Sizes, groups: int
+    ) -> DeviceArray:
+        """A transposed convolution as products with the weight, then sums over the taps; where
+        windows lie apart, gathering would collect zeros for the most part."""
+        outer, inner, taps = weight.shape[0] // groups, weight.shape[1], prod(weight.shape[2:])
+        positions, size, rows = prod(g.shape[2:]), prod(shape[2:]), inner * taps
+        out: DeviceArray = self.device.empty(shape, self.products.dtype)
+        left = Matrix(weight, 1, rows, 0, outer * rows)
+        each = outer * positions
+        chunk = max(min(GATHERED // max(groups * rows * positions, 1), shape[0]), 1)
+        for start in range(0, shape[0], chunk):
+            samples = min(chunk, shape[0] - start)
+            parts = self.device.empty((samples * groups, rows * positions), self.products.dtype)
+            right = Matrix(g, positions, 1, groups * each, each, start * groups * each)
+            problem = Problem(rows, positions, outer, samples, groups)
+            self.products.run(parts, left, right, problem)
+            self.kernel("k_fold")(
+                (size, samples * shape[1]), None, out.buffer, start * shape[1] * size,
+                parts.buffer, table.buffer, size, positions, taps,
+            )  # fmt: skip
+        return out
+
     def gathered(
         self, x: DeviceArray, table: DeviceArray, part: tuple[int, int], inner: int, groups: int,
         turned: bool,
@@ -219,6 +170,9 @@ class Convolutions:
         each = -(-columns // width) * width * rows
         out = self.device.empty((groups, each), self.products.dtype)
         plane = prod(x.shape[2:])
+        if vectors and not turned:
+            self._copy_runs(out, x, table, part, inner, groups, True)
+            return Matrix(out, width, 1, 0, each, 0, True)
         self.kernel("k_gather")(
             (positions, inner * taps, samples * groups), None, out.buffer, x.buffer,
             x.offset + start * x.shape[1] * plane, table.buffer, positions, plane, x.shape[1],
@@ -227,6 +181,19 @@ class Convolutions:
         if vectors:
             return Matrix(out, width, 1, 0, each, 0, True)
         return Matrix(out, columns, 1, 0, each)
+
+    def _copy_runs(
+        self, out: DeviceArray, x: DeviceArray, table: DeviceArray, part: tuple[int, int],
+        inner: int, groups: int, panels: bool,
+    ) -> None:  # fmt: skip
+        """Windows of some samples as panels or as a matrix, by `k_runs`."""
+        (start, samples), (taps, positions), plane = part, table.shape, prod(x.shape[2:])
+        self.kernel("k_runs")(
+            (-(-samples * positions // self.products.width), inner, groups), (1, 1, 1),
+            out.buffer, x.buffer, x.offset + start * x.shape[1] * plane, table.buffer,
+            self.tables.runs(table).buffer, positions, plane, x.shape[1], inner, taps, samples,
+            int(panels), out.shape[1],
+        )  # fmt: skip
 
     def weight(
         self, g: DeviceArray, x: DeviceArray, table: DeviceArray, kernel: Sizes, groups: int
@@ -257,7 +224,11 @@ class Convolutions:
         out: DeviceArray = self.device.empty(shape, self.products.dtype)
         columns = inner * taps
         chunk = max(min(GATHERED // max(columns * positions * groups, 1), batch), 1)
-        whole = Matrix(out, columns, 1, 0, outer * columns)
+        # With many outputs the product is made the other way round: windows are then gathered in
+        # the order of memory, and what is packed is the smaller operand.
+        many = self.products.vectors and outer >= self.products.width // 2
+        steps = (1, columns) if many else (columns, 1)
+        whole = Matrix(out, *steps, 0, outer * columns)
         for start in range(0, batch, chunk):
             samples = min(chunk, batch - start)
             k = samples * positions
@@ -266,6 +237,17 @@ class Convolutions:
                 (channels, samples, positions), (positions, channels * positions, 1),
                 start * channels * positions,
             ).reshaped((channels, k))  # fmt: skip
+            if many:
+                windows = self.device.empty((groups, columns * k), self.products.dtype)
+                self._copy_runs(windows, x, table, (start, samples), inner, groups, False)
+                problem = Problem(
+                    columns, outer, k, 1, groups, outer * columns, 1, 1, columns
+                )  # fmt: skip
+                self.products.run(
+                    out, Matrix(windows, k, 1, 0, columns * k), Matrix(left, 1, k, 0, outer * k),
+                    problem, whole if start else None,
+                )  # fmt: skip
+                continue
             right = self.gathered(x, table, (start, samples), inner, groups, True)
             problem = Problem(outer, columns, k, 1, groups)
             self.products.run(
@@ -313,7 +295,7 @@ def _(device: Any, dtype: DType) -> Kernel:
         table = made.tables.windows_back(
             size, g.shape[2:], weight.shape[2:], tuple(stride), tuple(padding), tuple(dilation)
         )
-        return made.planes(g, weight, table, size, groups, True)
+        return made.planes(g, weight, table, size, groups, True, max(stride, default=1) > 1)
 
     return kernel
 

@@ -74,6 +74,24 @@ def joined(tables: Sequence[Table], sizes: Sizes) -> Table:
     return whole
 
 
+def run_lengths(table: Table) -> Table:
+    """For each place of a table: how many columns, from there on, go on by one or are all -1.
+
+    Example:
+        >>> import numpy as np
+        >>> from rushlight.backend.codegen.windows import run_lengths
+        >>> run_lengths(np.array([[-1, -1, 4, 5, 6, 9]])).tolist()
+        [[2, 1, 3, 2, 1, 1]]
+    """
+    here, after = table[:, :-1], table[:, 1:]
+    goes_on = np.where(here >= 0, after == here + 1, after < 0)
+    columns = np.arange(table.shape[1])
+    ends = np.broadcast_to(columns, table.shape).copy()
+    ends[:, :-1][goes_on] = table.shape[1]
+    last = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+    return last - columns + 1
+
+
 class Tables:
     """Tables on a device, made once for each geometry and kept while there is room."""
 
@@ -81,6 +99,8 @@ class Tables:
         self.device = device
         self._kept: dict[Any, DeviceArray] = {}
         self._bytes = 0
+        #: Run lengths by a table's id, with the table, so that no other gets its id.
+        self._runs: dict[int, tuple[DeviceArray, DeviceArray]] = {}
 
     def get(
         self, key: Any, make: Callable[[], np.ndarray[Any, Any]], kind: Any = np.int32
@@ -97,10 +117,19 @@ class Tables:
             found = self.device.from_host(make().astype(kind))
             if self._bytes + found.nbytes > KEPT:
                 self._kept.clear()
+                self._runs.clear()
                 self._bytes = 0
             self._bytes += found.nbytes
             self._kept[key] = found
         return found
+
+    def runs(self, table: DeviceArray) -> DeviceArray:
+        """The run lengths of a kept table, which are kept as long."""
+        found = self._runs.get(id(table))
+        if found is None:
+            host = run_lengths(self.device.to_host(table)).astype(np.int32)
+            found = self._runs[id(table)] = table, self.device.from_host(host)
+        return found[1]
 
     def windows(self, size: Sizes, out: Sizes, *window: Sizes) -> DeviceArray:
         """The table of windows; `window` is kernel, stride, padding and dilation."""
