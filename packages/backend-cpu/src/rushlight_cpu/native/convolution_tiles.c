@@ -72,7 +72,8 @@ static void run_tile(const work *w, const conv_depth *depth, const float *const 
 static void weight_rows(const work *w, int64_t group, int64_t m, const float **rows) {
     const conv_pass *p = w->p;
     for (int64_t i = 0; i < w->height; i++) {
-        rows[i] = p->weight + group * p->weight_group + conv_min(m + i, p->rows - 1) * p->weight_row;
+        rows[i] = p->weight + group * p->weight_group +
+                  conv_min(m + i, p->rows - 1) * p->weight_row;
     }
 }
 
@@ -231,7 +232,8 @@ static void lay_out(work *w, int64_t block) {
         for (int64_t t = 0; t < p->taps; t++) {
             least = conv_min(least, floor_div(p->at[t][d], p->in_step[d]));
             most = conv_max(most, floor_div(p->at[t][d], p->in_step[d]));
-            const int64_t residue = p->at[t][d] - p->in_step[d] * floor_div(p->at[t][d], p->in_step[d]);
+            const int64_t whole = floor_div(p->at[t][d], p->in_step[d]);
+            const int64_t residue = p->at[t][d] - p->in_step[d] * whole;
             lowest = conv_min(lowest, residue), highest = conv_max(highest, residue);
         }
         if (d == 2 && w->dense) {
@@ -297,7 +299,8 @@ static int column_runs(const work *w, int64_t begin, int64_t end, column_run *ru
         column_run *run = &runs[count++];
         const int64_t pixel = at % w->pixels;
         run->column = at - begin, run->image = at / w->pixels;
-        run->j[0] = pixel / (n[1] * n[2]), run->j[1] = pixel / n[2] % n[1], run->j[2] = pixel % n[2];
+        run->j[0] = pixel / (n[1] * n[2]), run->j[1] = pixel / n[2] % n[1];
+        run->j[2] = pixel % n[2];
         run->length = conv_min(n[2] - run->j[2], end - at);
         at += run->length;
     }
@@ -365,7 +368,8 @@ static void copy_columns(const work *w, float *to, int64_t group, const column_r
             const bool inside = at[0] >= 0 && at[0] < p->in_size[0] && at[1] >= 0 &&
                                 at[1] < p->in_size[1];
             hi[r] = inside ? conv_min(hi[r], runs[r].length) : 0;
-            from[r] = runs[r].image * image + (at[0] * p->in_size[1] + at[1]) * p->in_size[2] + at[2];
+            from[r] = runs[r].image * image +
+                      (at[0] * p->in_size[1] + at[1]) * p->in_size[2] + at[2];
         }
 #if defined(__AVX512F__)
         /* Channel by channel if it can be had: then both sides are gone through in order. */
@@ -495,7 +499,8 @@ static bool run_points(work *w) {
     const int64_t pieces = conv_max(conv_ceil(tiles, most), conv_ceil(TASKS, images));
     w->block = conv_ceil(tiles, conv_min(pieces, tiles)) * w->width;
     w->blocks = conv_ceil(w->pixels, w->block);
-    if (!rl_open_slots(&w->slots, (size_t)(p->channels * w->pitch) * sizeof(float), 1)) return false;
+    const size_t floats = (size_t)(p->channels * w->pitch);
+    if (!rl_open_slots(&w->slots, floats * sizeof(float), 1)) return false;
     RL_RELEASE_GIL(true)
     rl_parallel(images * w->blocks, point_task, w);
     RL_TAKE_GIL

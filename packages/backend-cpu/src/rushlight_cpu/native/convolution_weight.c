@@ -87,7 +87,8 @@ static void transpose_row(float *to, const float *x, int64_t plane, int64_t pixe
         for (; c + 16 <= channels; c += 16) {
             transpose_16(to + i * channels + c, channels, x + c * plane + i, plane);
         }
-        transpose_plain(to + i * channels + c, channels, x + c * plane + i, plane, 16, channels - c);
+        transpose_plain(to + i * channels + c, channels, x + c * plane + i, plane, 16,
+                        channels - c);
     }
 #endif
     transpose_plain(to + i * channels, channels, x + i, plane, pixels - i, channels);
@@ -299,7 +300,8 @@ bool conv_weight_gradient(const conv_shape *s, const float *g, const float *x, f
     } else {
         own += (size_t)w->copy + slack;
     }
-    if (w->offsets && w->sums && (w->copies || w->parts == 1) && rl_open_slots(&w->slots, own * real, tasks)) {
+    if (w->offsets && w->sums && (w->copies || w->parts == 1) &&
+        rl_open_slots(&w->slots, own * real, tasks)) {
         RL_RELEASE_GIL(true)
         if (w->copies) rl_parallel(s->batch * s->groups, copy_task, w);
         rl_parallel(tasks, sum_task, w);

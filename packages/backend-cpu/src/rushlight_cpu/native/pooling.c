@@ -167,7 +167,9 @@ static PyObject *maxima(pool *p, PyObject *x, bool indexed, rl_range_task task, 
     if (values && (indices || !indexed)) {
         p->x = RL_DATA(dense), p->values = RL_DATA(values);
         p->indices = indices ? RL_DATA(indices) : NULL;
-        if (run(p, task, bytes)) both = indexed ? PyTuple_Pack(2, values, indices) : Py_NewRef(values);
+        if (run(p, task, bytes)) {
+            both = indexed ? PyTuple_Pack(2, values, indices) : Py_NewRef(values);
+        }
     }
     Py_XDECREF(indices);
     Py_XDECREF(values);
@@ -297,7 +299,8 @@ static PyObject *adaptive_avg_pool(const rl_call *call) {
     const int dims = spatial(call, 1, 1);
     pool p = {0};
     PyObject *x = call->args[0];
-    if (!dims || !read_ints(call, back ? "input_size" : "output_size", dims, 1, back ? p.size : p.out)) {
+    const char *name = back ? "input_size" : "output_size";
+    if (!dims || !read_ints(call, name, dims, 1, back ? p.size : p.out)) {
         return RL_DECLINE;
     }
     read_sizes(x, back ? p.out : p.size);
