@@ -10,16 +10,9 @@
 #define LONG_PLANE 512            /* elements; short planes of a channel lie too far apart */
 #define CHANNEL_BYTES (512 << 10) /* of a channel that stays in cache */
 
-#define T float
-#define F(name) name##_f32
-#include "batch_norm_loops.h"
-#undef T
-#undef F
-#define T double
-#define F(name) name##_f64
-#include "batch_norm_loops.h"
-#undef T
-#undef F
+#define RL_LOOPS "batch_norm_loops.h"
+#include "rl_both_types.h"
+#undef RL_LOOPS
 
 /* The operands of a call: C-contiguous, as new references, or NULL. */
 typedef struct {

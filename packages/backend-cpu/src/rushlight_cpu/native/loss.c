@@ -4,16 +4,9 @@
 #define WIDEST 1024    /* pixels of a strip */
 #define TASK (1 << 14) /* elements a task should have at least */
 
-#define T float
-#define F(name) name##_f32
-#include "loss_loops.h"
-#undef T
-#undef F
-#define T double
-#define F(name) name##_f64
-#include "loss_loops.h"
-#undef T
-#undef F
+#define RL_LOOPS "loss_loops.h"
+#include "rl_both_types.h"
+#undef RL_LOOPS
 
 enum { NONE, SUM, MEAN };
 

@@ -17,16 +17,9 @@ typedef struct {
     bool penalty, maximize, first, nesterov, amsgrad, decoupled, centered;
 } rule;
 
-#define T float
-#define F(name) name##_f32
-#include "optimising_loops.h"
-#undef T
-#undef F
-#define T double
-#define F(name) name##_f64
-#include "optimising_loops.h"
-#undef T
-#undef F
+#define RL_LOOPS "optimising_loops.h"
+#include "rl_both_types.h"
+#undef RL_LOOPS
 
 /* Works on elements [begin, end) of one tensor; `rate` are constants of its step. */
 typedef void (*stepper)(const rule *r, const double *rate, char *const *x, char *const *y,

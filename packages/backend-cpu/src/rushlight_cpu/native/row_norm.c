@@ -17,16 +17,9 @@ typedef struct {
     double eps;
 } norm_call;
 
-#define T float
-#define F(name) name##_f32
-#include "row_norm_loops.h"
-#undef T
-#undef F
-#define T double
-#define F(name) name##_f64
-#include "row_norm_loops.h"
-#undef T
-#undef F
+#define RL_LOOPS "row_norm_loops.h"
+#include "rl_both_types.h"
+#undef RL_LOOPS
 
 enum { LAYER, RMS, GROUP };
 

@@ -22,16 +22,9 @@ typedef struct {
     const int32_t *starts, *order;
 } adding;
 
-#define T float
-#define F(name) name##_f32
-#include "scattering_loops.h"
-#undef T
-#undef F
-#define T double
-#define F(name) name##_f64
-#include "scattering_loops.h"
-#undef T
-#undef F
+#define RL_LOOPS "scattering_loops.h"
+#include "rl_both_types.h"
+#undef RL_LOOPS
 #define T uint32_t
 #define F(name) name##_i32
 #include "scattering_loops.h"

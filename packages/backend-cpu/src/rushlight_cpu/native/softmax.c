@@ -11,16 +11,9 @@
 #define TOGETHER 16
 #define TASK (1 << 14)   /* elements a task should have at least */
 
-#define T float
-#define F(name) name##_f32
-#include "softmax_loops.h"
-#undef T
-#undef F
-#define T double
-#define F(name) name##_f64
-#include "softmax_loops.h"
-#undef T
-#undef F
+#define RL_LOOPS "softmax_loops.h"
+#include "rl_both_types.h"
+#undef RL_LOOPS
 
 void rl_softmax_along(int type, const void *g, const void *x, void *out, int64_t outer, int64_t n,
                       int64_t inner, int which, bool unshifted) {
