@@ -163,7 +163,9 @@ class Products:
     def _by_panels(self, out: DeviceArray, a: Matrix, b: Matrix, p: Problem, *rest: Any) -> None:
         if not b.packed:
             b = self.pack(b.transposed, p.columns, p.k, self.width, p)
-        plain = a.column == 1 and self.wide_dtype is self.dtype
+        # Rows are read where they lie if few panels read them: at steps of a power of two they
+        # would fall on the same lines of a cache.
+        plain = a.column == 1 and self.wide_dtype is self.dtype and p.columns < 4 * self.width
         if not (a.packed or plain):
             a = self.pack(a, p.rows, p.k, text.ROWS, p)
         sizes = (-(-p.rows // text.ROWS), -(-p.columns // self.width), p.batch)

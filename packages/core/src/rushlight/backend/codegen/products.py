@@ -166,23 +166,28 @@ DOTS_SIGNATURES = {"k_dots": "p p i64 i64 p i64 i64 i64 i64", "k_total": "p p i6
 def pack(dtype: DType, d: Dialect) -> str:
     """Packs `SLICE` steps of a panel a work-item; lanes beyond the end become 0."""
     type = wide(dtype)
-    value = read("from[l * lane]", dtype)
-    near = read("from[l]", dtype)
+    near, far = read("from[l]", dtype), read("from[t * step]", dtype)
     return f"""{d.kernel} k_pack({d.device} {type}* out, const {d.device} {memory_type(dtype)}* x,
         const i64 x_at, const i64 xo, const i64 xi, const i64 inner, const i64 lane,
         const i64 lanes, const i64 k, const i64 step, const i64 width) {{
     const i64 z = GID(2), panel = GID(1), panels = GROUPS(1);
-    x += x_at + (z / inner) * xo + (z % inner) * xi + panel * width * lane;
-    const i64 start = GID(0) * {SLICE}, end = start + {SLICE} < k ? start + {SLICE} : k;
+    const i64 start = GID(0) * {SLICE}, count = k - start < {SLICE} ? k - start : {SLICE};
     const i64 here = lanes - panel * width < width ? lanes - panel * width : width;
-    out += (z * panels + panel) * k * width;
-    for (i64 t = start; t < end; t++) {{
-        const {d.device} {memory_type(dtype)}* from = x + t * step;
-        {d.device} {type}* to = out + t * width;
-        if (lane == 1) for (i64 l = 0; l < here; l++) to[l] = {near};
-        else for (i64 l = 0; l < here; l++) to[l] = {value};
-        for (i64 l = here; l < width; l++) to[l] = 0;
+    x += x_at + (z / inner) * xo + (z % inner) * xi + panel * width * lane + start * step;
+    out += ((z * panels + panel) * k + start) * width;
+    if (lane == 1) {{
+        for (i64 t = 0; t < count; t++) {{
+            const {d.device} {memory_type(dtype)}* from = x + t * step;
+            for (i64 l = 0; l < here; l++) out[t * width + l] = {near};
+        }}
+    }} else {{  // along each lane, so that a line of the cache is used up before the next
+        for (i64 l = 0; l < here; l++) {{
+            const {d.device} {memory_type(dtype)}* from = x + l * lane;
+            for (i64 t = 0; t < count; t++) out[t * width + l] = {far};
+        }}
     }}
+    for (i64 t = 0; t < count; t++)
+        for (i64 l = here; l < width; l++) out[t * width + l] = 0;
 }}"""
 
 
