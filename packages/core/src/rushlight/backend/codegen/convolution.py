@@ -40,9 +40,7 @@ class Convolutions:
         if name not in self._launches:
             d, double = self.device.dialect, self.device.double
             if name == "k_gather":
-                width = self.products.width if self.products.vectors else 0
-                body = text.gather(self.products.dtype, d, width)
-                signatures = {name: text.GATHER}
+                body, signatures = text.gather(self.products.dtype, d), {name: text.GATHER}
             elif name == "k_fold":
                 body, signatures = text.fold(self.products.dtype, d), {name: text.FOLD}
             elif name == "k_runs":
@@ -170,7 +168,7 @@ class Convolutions:
         each = -(-columns // width) * width * rows
         out = self.device.empty((groups, each), self.products.dtype)
         plane = prod(x.shape[2:])
-        if vectors and not turned:
+        if vectors:
             self._copy_runs(out, x, table, part, inner, groups, True)
             return Matrix(out, width, 1, 0, each, 0, True)
         self.kernel("k_gather")(
@@ -178,8 +176,6 @@ class Convolutions:
             x.offset + start * x.shape[1] * plane, table.buffer, positions, plane, x.shape[1],
             inner, taps, samples, int(turned), each, groups,
         )  # fmt: skip
-        if vectors:
-            return Matrix(out, width, 1, 0, each, 0, True)
         return Matrix(out, columns, 1, 0, each)
 
     def _copy_runs(
@@ -224,10 +220,10 @@ class Convolutions:
         out: DeviceArray = self.device.empty(shape, self.products.dtype)
         columns = inner * taps
         chunk = max(min(GATHERED // max(columns * positions * groups, 1), batch), 1)
-        # With many outputs the product is made the other way round: windows are then gathered in
-        # the order of memory, and what is packed is the smaller operand.
-        many = self.products.vectors and outer >= self.products.width // 2
-        steps = (1, columns) if many else (columns, 1)
+        # On a processor the product is made the other way round: windows are then copied in the
+        # order of memory, and what is packed is the smaller operand.
+        vectors = self.products.vectors
+        steps = (1, columns) if vectors else (columns, 1)
         whole = Matrix(out, *steps, 0, outer * columns)
         for start in range(0, batch, chunk):
             samples = min(chunk, batch - start)
@@ -237,7 +233,7 @@ class Convolutions:
                 (channels, samples, positions), (positions, channels * positions, 1),
                 start * channels * positions,
             ).reshaped((channels, k))  # fmt: skip
-            if many:
+            if vectors:
                 windows = self.device.empty((groups, columns * k), self.products.dtype)
                 self._copy_runs(windows, x, table, (start, samples), inner, groups, False)
                 problem = Problem(

@@ -68,14 +68,10 @@ def direct(dtype: DType, d: Any) -> str:
 }}"""
 
 
-def gather(dtype: DType, d: Any, width: int) -> str:
+def gather(dtype: DType, d: Any) -> str:
     """Windows as the right operand of a product: rows (channel, tap), columns (sample, position),
-    or with `turned` the other way. Without a panel's width it becomes one matrix."""
+    or with `turned` the other way."""
     kind = memory_type(dtype)
-    if width:
-        place = f"((column / {width}) * rows + row) * {width} + column % {width}"
-    else:
-        place = "row * columns + column"
     return f"""{d.kernel} k_gather({d.device} {kind}* out, const {d.device} {kind}* x,
         const i64 x_at, const {d.device} i32* table, const i64 positions, const i64 plane,
         const i64 channels, const i64 inner, const i64 taps, const i64 samples, const i64 turned,
@@ -86,16 +82,15 @@ def gather(dtype: DType, d: Any, width: int) -> str:
     const i32 place = table[tap * positions + p];
     const i32 window = n * (i32)positions + p;
     const u32 row = turned ? window : q, column = turned ? q : window;
-    const i64 rows = turned ? samples * positions : inner * taps;
     const i64 columns = turned ? inner * taps : samples * positions;
     x += x_at + (n * channels + group * inner + c) * plane;
     const {kind} value = x[place < 0 ? 0 : place];
-    out[group * group_step + {place}] = place < 0 ? 0 : value;
+    out[group * group_step + row * columns + column] = place < 0 ? 0 : value;
 }}"""
 
 
 def runs(dtype: DType, d: Any) -> str:
-    """The same for processors, a row of a panel at a time, or of a matrix without `panels`.
+    """The same for processors, for a row of a panel at a time, or of a matrix without `panels`.
 
     Neighbouring positions mostly look at neighbouring elements, so whole vectors are copied; what
     is written beyond a run is overwritten by the next.

@@ -154,7 +154,7 @@ class Products:
                 sizes = (-(-p.columns // text.TILE) * side, -(-p.rows // text.TILE) * side, p.batch)
                 self._launch("k_tile", sizes, (side, side, 1), out, a, b, p, x, alpha, beta)
                 return out
-        if b.packed or (self.vectors and work >= _SMALL and p.rows > 2 and p.columns > 4):
+        if b.packed or (self.vectors and work >= _SMALL and p.rows > 2 and p.columns >= 4):
             self._by_panels(out, a, b, p, x, alpha, beta)
             return out
         self._launch("k_direct", (p.columns, p.rows, p.batch), None, out, a, b, p, x, alpha, beta)
