@@ -88,7 +88,7 @@ class Convolutions:
         if not prod(out_shape) or not inner:
             out = self.device.empty(out_shape, self.dtype)
             return self.device.movement.fill(out, 0) if out.size else out  # type: ignore[no-any-return]
-        if back and spread and self.by_products(inner):
+        if back and (spread or outer > 2 * channels) and self.by_products(inner):
             return self.narrow(
                 self._folded(self.wide(x), self.wide(weight), table, out_shape, groups)
             )
@@ -133,8 +133,9 @@ class Convolutions:
     def _folded(
         self, g: DeviceArray, weight: DeviceArray, table: DeviceArray, shape: Sizes, groups: int
     ) -> DeviceArray:
-        """A transposed convolution as products with the weight, then sums over the taps; where
-        windows lie apart, gathering would collect zeros for the most part."""
+        """A transposed convolution as products with the weight, then sums over the taps: where
+        windows lie apart gathering would collect zeros for the most part, and where there are
+        few inputs it would collect more than the products make."""
         outer, inner, taps = weight.shape[0] // groups, weight.shape[1], prod(weight.shape[2:])
         positions, size, rows = prod(g.shape[2:]), prod(shape[2:]), inner * taps
         out: DeviceArray = self.device.empty(shape, self.products.dtype)
