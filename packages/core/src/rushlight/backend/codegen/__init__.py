@@ -28,8 +28,10 @@ from .elementwise import Elementwise, launch_range, of_operands
 from .expression import Expr, cast, computed, constant, load, param, select
 from .gathering import gathering
 from .launcher import FLAT, PADDING, Launch, Launcher
+from .losses import losses
 from .matmul import Matrix, Products, matmul
 from .movement import Movement, host_number, kernel_number, movement
+from .normalising import normalising
 from .operations import Recorded, elementwise
 from .optimising import IN_PLACE, optimising
 from .polynomials import polynomials
@@ -41,12 +43,14 @@ from .reduction import Fold, Reduction, reductions
 from .registry import CLASSES, Family, Kernel, Made, Table
 from .scan import scans
 from .scattering import scattering
+from .softmax import softmaxes
 from .sorting import sorting
 from .walking import Walk
 
 FAMILIES: tuple[Family, ...] = (
     (movement, elementwise, reductions, matmul, rearranging, scans, gathering, scattering)
     + (sorting, counting, random, polynomials, convolution, pooling, optimising)
+    + (softmaxes, normalising, losses)
 )  # fmt: skip
 #: Kernels that take `out=`: any fitting array for the elementwise ones and optimisers' steps, for
 #: those that write by index their first operand.
