@@ -10,6 +10,7 @@ import pytest
 
 import rushlight
 from rushlight import special
+from rushlight._registered import operators
 
 # Computed in 30 digits by mpmath 1.3 (besselj, bessely, besseli, besselk, airyai, zeta, ...).
 VALUES: list[tuple[str, tuple[float, ...], float]] = [
@@ -105,3 +106,19 @@ def test_a_derivative_that_is_unknown_says_so_when_it_is_asked_for() -> None:
     out = special.airy_ai(x)
     with pytest.raises(NotImplementedError, match="not implemented"):
         out.sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "end", "tolerance"),
+    [(rushlight.float64, 26, 2e-15), (rushlight.float32, 9, 1e-6)],
+    ids=str,
+)
+def test_erfc_of_a_device_without_it_keeps_its_digits(
+    dtype: rushlight.dtype, end: float, tolerance: float
+) -> None:
+    decomposed = operators["erfc"].decomposition_rule
+    x = rushlight.linspace(-6, end, 801, dtype=dtype)
+    expected = [math.erfc(v) for v in x.tolist()]
+    np.testing.assert_allclose(decomposed(x).numpy(), expected, rtol=tolerance)
+    ends = decomposed(rushlight.tensor([math.inf, -math.inf, 100.0, 0.0, math.nan], dtype=dtype))
+    assert str(ends.tolist()) == "[0.0, 2.0, 0.0, 1.0, nan]"
