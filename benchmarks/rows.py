@@ -48,6 +48,11 @@ def real(*shape: int, seed: int = 0, scale: float = 1.0) -> np.ndarray:
     return draw.standard_normal(shape, dtype=np.float32) * np.float32(scale)
 
 
+def distinct(count: int) -> np.ndarray:
+    """float32 in random order, no two equal: where ties go is open in a sort that is not stable."""
+    return np.random.default_rng(count).permutation(count).astype(np.float32)
+
+
 def integers(*shape: int, high: int, seed: int = 0) -> np.ndarray:
     """Integers from 0 to high - 1."""
     return np.random.default_rng([seed, high, *shape]).integers(0, high, shape)

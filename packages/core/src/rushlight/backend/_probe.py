@@ -7,6 +7,7 @@ of the report.
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -21,6 +22,8 @@ from ._report import advice
 #: The child writes where it hangs at this part of its time.
 _STACK_AT = 0.9
 _LINES = 12
+#: Seconds after which the kernel ends a child whose parent has not.
+_GRACE = 5
 
 
 def probe(kind: str, timeout: float) -> dict[str, Any]:
@@ -77,7 +80,9 @@ def answer_probe(found: dict[str, Any], answer: str) -> None:
 
 
 def watch_time(timeout: float, begun: float) -> None:
-    """Lets a child write where it hangs, shortly before its time is over.
+    """Lets a child write where it hangs, shortly before its time is over, and ends it soon after.
+
+    The parent ends it too; but the parent may be gone by then.
 
     Args:
         timeout: Seconds it has.
@@ -88,6 +93,8 @@ def watch_time(timeout: float, begun: float) -> None:
 
     left = begun + timeout * _STACK_AT - time.time()
     faulthandler.dump_traceback_later(max(left, 0.1), exit=False)
+    if hasattr(signal, "alarm"):
+        signal.alarm(max(math.ceil(begun + timeout - time.time()), 0) + _GRACE)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
