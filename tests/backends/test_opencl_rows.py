@@ -140,3 +140,17 @@ def test_both_flavours(flavour: str, sizes: tuple[int, int, int], monkeypatch) -
     places = np.arange(sizes[1], dtype=np.float32)[:, None]
     np.testing.assert_allclose(device.to_host(sums), total.reshape(-1), 1e-5, 1e-4)
     np.testing.assert_allclose(device.to_host(out), values - total[:, None] * places, 1e-4, 0.2)
+
+
+@DTYPES
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gelu_is_one_kernel(dtype: rl.dtype, approximate: str) -> None:
+    x = (normal(400) * 3).to(dtype)
+    agrees("gelu", x, approximate=approximate)
+    agrees("gelu_backward", normal(400, dtype=dtype, seed=1), x, approximate=approximate)
+
+
+def test_erf_at_its_ends() -> None:
+    x = rl.tensor([-float("inf"), -9.0, -0.0, 0.25, 9.0, float("inf"), float("nan")])
+    assert str(rl.erf(x.to("opencl")).tolist()[:3]) == "[-1.0, -1.0, -0.0]"
+    np.testing.assert_allclose(rl.erf(x.to("opencl")).cpu().numpy(), rl.erf(x).numpy(), 1e-6)

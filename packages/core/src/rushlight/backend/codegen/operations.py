@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,10 @@ from .registry import CLASSES, Family, Kernel
 from .tracing import Traced, TracingModule, Untraceable
 
 elementwise = Family()
+_ROOT_HALF = math.sqrt(0.5)
+_DENSITY = 1 / math.sqrt(2 * math.pi)
+_TANH_CUBE = 0.044715
+_TANH_SLOPE = math.sqrt(2 / math.pi)
 #: Operators whose float attributes shape the expression; a program is made for each value.
 FIXED_FLOATS = frozenset(("nan_to_num",))
 
@@ -169,12 +174,40 @@ def _trunc_divide(x: Any, y: Any) -> Any:
     return x.xp.result("quotient", x.kind, x.e, y.e)
 
 
+def _erf(x: Any) -> Any:
+    """erf in float32 is the prelude's, in float64 the array family's."""
+    if x.kind is float64:
+        return _from_family("erf", "floating")(True, float64)(x)
+    return x.xp.erf(x)
+
+
+def _gate(x: Any) -> Any:
+    return x.xp.tanh((x + x * x * x * _TANH_CUBE) * _TANH_SLOPE)
+
+
+def _gelu(x: Any, *, approximate: str) -> Any:
+    gate = _gate(x) if approximate == "tanh" else _erf(x * _ROOT_HALF)
+    return x * (gate + 1) * 0.5
+
+
+def _gelu_backward(g: Any, x: Any, *, approximate: str) -> Any:
+    if approximate == "tanh":
+        gate = _gate(x)
+        slope = (x * x * (3 * _TANH_CUBE) + 1) * _TANH_SLOPE
+        return g * ((gate + 1 + x * (1 - gate * gate) * slope) * 0.5)
+    probability = (_erf(x * _ROOT_HALF) + 1) * 0.5
+    return g * (probability + x * x.xp.exp(x * x * -0.5) * _DENSITY)
+
+
 _OWN: dict[str, tuple[Callable[..., Any], str]] = {
     "lerp_by": (_lerp_by, "floating reduced complex"),
     "addcmul": (_addcmul, "integer floating reduced complex"),
     "addcdiv": (_addcdiv, "floating reduced complex"),
     "masked_fill": (_masked_fill, " ".join(CLASSES)),
     "where": (_where, " ".join(CLASSES)),
+    "erf": (_erf, "floating reduced"),
+    "gelu": (_gelu, "floating reduced"),
+    "gelu_backward": (_gelu_backward, "floating reduced"),
 }
 _INTEGER_DIVISION: dict[str, Callable[..., Any]] = {
     "floor_divide": _zero_divisor("floor_divide"),

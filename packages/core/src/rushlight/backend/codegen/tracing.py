@@ -140,6 +140,7 @@ class _NdArray:
 
 _FLOAT_UNARY = {
     **dict.fromkeys("exp exp2 expm1 log log2 log10 log1p sin cos tan sinh cosh tanh sqrt".split()),
+    "erf": "erf",
     **{f"arc{n}": f"a{n}" for n in "sin cos tan sinh cosh tanh".split()},
 }  # fmt: skip
 _ROUNDING = {"floor": "floor", "ceil": "ceil", "trunc": "trunc", "rint": "rint"}
