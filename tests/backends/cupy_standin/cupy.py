@@ -304,8 +304,8 @@ def _checked(theirs: Callable[..., Any]) -> Callable[..., Any]:
 for _name in "float32 float64 int32 int64 uint32 uint64 bool_ uint8".split():
     globals()[_name] = getattr(np, _name)
 for _name in """arange argmax argmin ascontiguousarray bincount broadcast_arrays broadcast_to
-             concatenate copyto cumprod cumsum diagonal empty_like eye full full_like matmul max
-             min moveaxis nonzero ones ones_like outer roll searchsorted sort stack
+             concatenate copyto cumprod cumsum diagonal empty_like eye flip full full_like matmul
+             max min moveaxis nonzero ones ones_like outer roll searchsorted sort stack
              take_along_axis transpose tril zeros zeros_like sum prod""".split():
     globals()[_name] = _function(getattr(np, _name))
 for _name in dir(np):

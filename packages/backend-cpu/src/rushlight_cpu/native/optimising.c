@@ -2,7 +2,14 @@
 
    Operands come in columns of `count`: parameters, gradients, each kind of state; results in the
    same order without the gradients, by default over new memory and with `out` where it says.
-   Tasks are cut from the elements of all tensors put end to end. */
+   Tasks are cut from the elements of all tensors put end to end. Contraction of a * b + c is off,
+   so that a captured step, which runs the formula operator by operator, gives the same bits. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#else
+#pragma GCC optimize("fp-contract=off")
+#endif
+
 #include "rl.h"
 #include "rl_math_types.h"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .._config import get_default_dtype
 from .._dtypes import float64
 from .._errors import error
 from .._operator import binary, operator, unary
@@ -174,6 +175,7 @@ def _(x: Tensor) -> Tensor:
         would cost the exponential's last digits, so the part of it that is exact goes apart.
         Shepherd and Laframboise (1981), Chebyshev approximation of (1 + 2x) exp(x**2) erfc x.
     """
+    x = x if x.dtype.is_inexact else x.to(get_default_dtype())
     wide = widened(x)
     size = wide.abs()
     t = 1 - 8 / (size + 4)
