@@ -35,7 +35,10 @@ static T F(block)(const T *x, int64_t n, int which) {
         for (int64_t i = LANES; i < whole; i += LANES) {                                          \
             for (int k = 0; k < LANES; k++) lane[k] = better(lane[k], x[i + k]);                  \
         }                                                                                         \
-        for (int k = 0; k < LANES; k++) out = better(out, lane[k]);                               \
+        for (int width = LANES / 2; width; width /= 2) {                                          \
+            for (int k = 0; k < width; k++) lane[k] = better(lane[k], lane[k + width]);           \
+        }                                                                                         \
+        out = better(out, lane[0]);                                                               \
     }                                                                                             \
     for (int64_t i = whole; i < n; i++) out = better(out, x[i]);
     if (which == AMAX) {

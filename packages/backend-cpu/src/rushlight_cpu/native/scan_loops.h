@@ -1,14 +1,22 @@
 /* The loops of scan.c for one type T, vectors V of LANES elements and their masks M. */
 
-/* x moved by s lanes to the end (to the front if reversed), with zeros behind. */
+static const __typeof__(((M){0})[0]) F(numbers)[16] = {0, 1, 2,  3,  4,  5,  6,  7,
+                                                       8, 9, 10, 11, 12, 13, 14, 15};
+
+/* v moved by s lanes to the end (to the front if reversed), with zeros behind.  The mask is made by
+   vector operations, which compilers take out of loops. */
 static inline V F(moved)(V v, int s, bool reversed) {
-    V zero = {0};
-    M mask;
-    for (int i = 0; i < LANES; i++) {
-        int from = reversed ? i + s : i - s;
-        mask[i] = from >= 0 && from < LANES ? from : LANES;
-    }
-    return __builtin_shuffle(v, zero, mask);
+    M from;
+    memcpy(&from, F(numbers), sizeof from);
+    from += reversed ? s : -s;
+    M inside = (from >= 0) & (from < LANES);
+    return __builtin_shuffle(v, (V){0}, (from & inside) | (LANES & ~inside));
+}
+
+/* One lane in all of them. */
+static inline V F(spread)(V v, int lane) {
+    M mask = (M){0} + lane;
+    return __builtin_shuffle(v, mask);
 }
 
 static inline V F(scanned)(V v, bool reversed) {
@@ -25,9 +33,10 @@ static inline void F(row)(const T *x, T *out, int64_t n, bool reversed) {
         for (int64_t i = 0; i < whole; i += LANES) {
             V v;
             memcpy(&v, x + i, sizeof v);
-            v = F(scanned)(v, false) + before;
-            memcpy(out + i, &v, sizeof v);
-            before = (V){0} + v[LANES - 1];
+            v = F(scanned)(v, false);
+            V sum = before + v;
+            memcpy(out + i, &sum, sizeof v);
+            before += F(spread)(v, LANES - 1); /* only an addition waits for the vector before */
         }
         carry = before[0];
         for (int64_t i = whole; i < n; i++) out[i] = carry += x[i];
@@ -38,9 +47,10 @@ static inline void F(row)(const T *x, T *out, int64_t n, bool reversed) {
     for (; i >= LANES; i -= LANES) {
         V v;
         memcpy(&v, x + i - LANES, sizeof v);
-        v = F(scanned)(v, true) + after;
-        memcpy(out + i - LANES, &v, sizeof v);
-        after = (V){0} + v[0];
+        v = F(scanned)(v, true);
+        V sum = after + v;
+        memcpy(out + i - LANES, &sum, sizeof v);
+        after += F(spread)(v, 0);
     }
     carry = after[0];
     while (i--) out[i] = carry += x[i];
