@@ -107,24 +107,27 @@ def _check_attention(
     is_causal: bool,
 ) -> None:
     who = "scaled_dot_product_attention"
-    given = (
-        f"query {shape_of(query)} {query.dtype}, key {shape_of(key)} {key.dtype}, "
-        f"value {shape_of(value)} {value.dtype}"
-    )
+    shapes = query.shape, key.shape, value.shape
     if not query.dtype == key.dtype == value.dtype:
         raise error(
-            RuntimeError, who, "Expected query, key, and value to have the same dtype", given=given
+            RuntimeError,
+            who,
+            "Expected query, key, and value to have the same dtype",
+            given=_described(query, key, value),
         )
-    if min(query.ndim, key.ndim, value.ndim) < 2:
+    if min(map(len, shapes)) < 2:
         raise error(
-            RuntimeError, who, "Expected query, key, and value to be at least 2-D", given=given
+            RuntimeError,
+            who,
+            "Expected query, key, and value to be at least 2-D",
+            given=_described(query, key, value),
         )
-    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+    if shapes[0][-1] != shapes[1][-1] or shapes[1][-2] != shapes[2][-2]:
         raise error(
             RuntimeError,
             who,
             "query, key and value do not fit each other",
-            given=given,
+            given=_described(query, key, value),
             expected="query (*, L, E), key (*, S, E), value (*, S, Ev)",
         )
     if is_causal and attn_mask is not None:
@@ -137,6 +140,11 @@ def _check_attention(
         )
     if not 0 <= dropout_p <= 1:
         raise error(ValueError, who, f"dropout_p must be between 0 and 1, not {dropout_p}")
+
+
+def _described(query: Tensor, key: Tensor, value: Tensor) -> str:
+    named = {"query": query, "key": key, "value": value}
+    return ", ".join(f"{name} {shape_of(x)} {x.dtype}" for name, x in named.items())
 
 
 def multi_head_attention_forward(
