@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import _writes
@@ -510,7 +510,14 @@ def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     return permute_op.entry(input, dims=check_dims("permute", given, ndim))  # type: ignore[no-any-return]
 
 
-_EXCHANGED = {"dims": (1, 0)}
+_EXCHANGED: dict[str, tuple[int, ...]] = {"dims": (1, 0)}
+
+
+def _exchanged(items: Sequence[int], a: int, b: int) -> tuple[int, ...]:
+    found = list(items)
+    if a != b:
+        found[a], found[b] = found[b], found[a]
+    return tuple(found)
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
@@ -525,19 +532,19 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     shape = shape_of(input)
     ndim = len(shape)
     a, b = check_dim("transpose", dim0, ndim), check_dim("transpose", dim1, ndim)
-    if ndim == 2 and a != b and input.__class__ in PLAIN:  # a matrix, the usual case
+    if a != b and input.__class__ in PLAIN:
         state = STATE.get()
         if state is GRAD or state is NO_GRAD:
-            rows, columns = strides_of(input)
-            turned = (shape[1], shape[0])
+            strides, dims = strides_of(input), _EXCHANGED
+            if ndim == 2:  # a matrix, the usual case
+                shape, strides = (shape[1], shape[0]), (strides[1], strides[0])
+            else:
+                dims = {"dims": _exchanged(range(ndim), a, b)}
+                shape, strides = _exchanged(shape, a, b), _exchanged(strides, a, b)
             return placed_view(
-                permute_op, input, _EXCHANGED, input._k, turned, (columns, rows), input._offset,
-                state is GRAD,
-            )  # fmt: skip
-    order = list(range(ndim))
-    if ndim:
-        order[a], order[b] = b, a
-    return permute_op.entry(input, dims=tuple(order))  # type: ignore[no-any-return]
+                permute_op, input, dims, input._k, shape, strides, input._offset, state is GRAD
+            )
+    return permute_op.entry(input, dims=_exchanged(range(ndim), a, b))  # type: ignore[no-any-return]
 
 
 def _swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
