@@ -158,6 +158,8 @@ LARGE = [
     ("matmul", (5, 700), (700, 900)),
     ("bmm", (40, 60, 50), (40, 50, 70)),
     ("bmm", (3, 160, 90), (3, 90, 170)),
+    ("bmm", (9, 128, 128), (9, 128, 96)),
+    ("matmul", (256, 256), (256, 256)),
     ("linear", (2, 150, 90), (300, 90), (300,)),
     ("linear", (1, 1, 900), (1100, 900), (1100,)),
 ]
@@ -175,3 +177,20 @@ def test_the_number_of_threads_changes_no_bit(native: Any, threads: Any, case: A
         threads(count)
         found.add(near(native, name, *arrays).tobytes())
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("turned", [(False, False), (False, True), (True, False), (True, True)])
+@pytest.mark.parametrize("sizes", [(32, 16, 16), (37, 64, 130), (128, 144, 300), (70, 96, 128)])
+def test_small_tiles_pack_strips_of_the_right_operand(
+    native: Any, turned: tuple[bool, bool], sizes: tuple[int, int, int]
+) -> None:
+    rng = np.random.default_rng(5)
+    m, n, k = sizes
+    layouts = ["turned" if t else "plain" for t in turned]
+    x, y = lying(rng, (9, m, k), layouts[0]), lying(rng, (9, k, n), layouts[1])
+    near(native, "bmm", x, y)
+    near(native, "mm", x[0], y[0])
+    near(native, "addmm", rng.standard_normal((m, n)).astype(np.float32), x[1], y[1])
+    y[2, 1, 3] = np.inf
+    x[2, 4] = np.nan
+    near(native, "bmm", x, y)

@@ -96,12 +96,78 @@ static void begin_tile(const product *p, char *c, int64_t i, int64_t j, int64_t 
     }
 }
 
-static void blas_tile(const product *p, int64_t which, int64_t i, int64_t j, int64_t rows,
+/* Small tiles: BLAS spends much of its time around them, so b is packed a strip at a time into the
+   first-level cache and a is read where it lies. */
+
+#if defined(__FMA__)
+#define STRIP_DEPTH 128 /* rows of a packed strip of b */
+#define SMALL_SIDE 256  /* rows and columns of a tile */
+#define SMALL_DEPTH 512
+RL_STRIP_FUNCTION(rl_strip_columns_1, 1, true)
+RL_STRIP_FUNCTION(rl_strip_columns_2, 2, true)
+
+static bool is_small(const product *p, int64_t rows, int64_t columns) {
+    return !p->is_double && p->alpha == 1 && columns % RL_LANES == 0 && columns <= SMALL_SIDE &&
+           rows >= 32 && rows <= SMALL_SIDE && p->k >= 16 && p->k <= SMALL_DEPTH;
+}
+
+/* Rows [0, depth) of `width` columns of b, side by side. */
+static inline void pack_strip(float *to, const float *b, int64_t ld, bool turned, int64_t depth,
+                              int64_t width) {
+    if (!turned) {
+        for (int64_t k = 0; k < depth; k++) {
+            for (int64_t j = 0; j < width; j += RL_LANES) {
+                rl_store(to + k * width + j, rl_load(b + k * ld + j));
+            }
+        }
+        return;
+    }
+    for (int64_t j = 0; j < width; j += 4) {
+        const float *b0 = b + j * ld, *b1 = b0 + ld, *b2 = b1 + ld, *b3 = b2 + ld;
+        for (int64_t k = 0; k < depth; k++) {
+            float *at = to + k * width + j;
+            at[0] = b0[k], at[1] = b1[k], at[2] = b2[k], at[3] = b3[k];
+        }
+    }
+}
+
+static void small_tile(const product *p, const float *a, const float *b, float *c, int64_t rows,
+                       int64_t columns) {
+    _Alignas(64) float strip[STRIP_DEPTH * RL_NR];
+    for (int64_t k = 0; k < p->k; k += STRIP_DEPTH) {
+        int64_t depth = p->k - k < STRIP_DEPTH ? p->k - k : STRIP_DEPTH;
+        bool add = k || p->start;
+        const float *from = a + (p->a.turned ? k * p->a.ld : k);
+        for (int64_t j = 0; j < columns;) {
+            int64_t left = (columns - j) / RL_LANES;
+            int nv = left >= RL_NV && left != RL_NV + 1 ? RL_NV : left >= 2 ? 2 : 1;
+            int64_t width = nv * RL_LANES;
+            pack_strip(strip, b + (p->b.turned ? j * p->b.ld + k : k * p->b.ld + j), p->b.ld,
+                       p->b.turned, depth, width);
+            (p->a.turned
+                 ? nv == 3 ? rl_strip_columns : nv == 2 ? rl_strip_columns_2 : rl_strip_columns_1
+             : nv == 3 ? rl_strip_rows
+             : nv == 2 ? rl_strip_rows_2
+                       : rl_strip_rows_1)(rows, depth, from, p->a.ld, strip, width, c + j, p->n,
+                                          add);
+            j += width;
+        }
+    }
+}
+#endif
+
+static void one_tile(const product *p, int64_t which, int64_t i, int64_t j, int64_t rows,
                       int64_t columns) {
     float *c = at(p, which, i, j);
     const char *a = place(p, &p->a, p->offsets_a, which, i, 0);
     const char *b = place(p, &p->b, p->offsets_b, which, 0, j);
     if (p->start) begin_tile(p, (char *)c, i, j, rows, columns);
+#if defined(__FMA__)
+    if (is_small(p, rows, columns)) {
+        small_tile(p, (const float *)a, (const float *)b, c, rows, columns);
+        return;
+    }
+#endif
     double beta = p->start ? 1 : 0;
     if (p->is_double) {
         rl_dgemm(p->a.turned, p->b.turned, rows, columns, p->k, p->alpha, (const double *)a,
@@ -188,7 +254,7 @@ static void tiles(void *context, int64_t begin, int64_t end) {
         int64_t i = t % each / p->across * p->tile_m, j = t % p->across * p->tile_n;
         int64_t rows = p->m - i < p->tile_m ? p->m - i : p->tile_m;
         int64_t columns = p->n - j < p->tile_n ? p->n - j : p->tile_n;
-        blas_tile(p, t / each, i, j, rows, columns);
+        one_tile(p, t / each, i, j, rows, columns);
     }
 }
 
@@ -224,7 +290,7 @@ static void multiply(product *p) {
         return;
     }
     if (work <= DIRECT) {
-        for (int64_t i = 0; i < p->count; i++) blas_tile(p, i, 0, 0, p->m, p->n);
+        for (int64_t i = 0; i < p->count; i++) one_tile(p, i, 0, 0, p->m, p->n);
         return;
     }
     cut(p, work);
