@@ -64,8 +64,7 @@ def mse_loss(
     """
     reduction = resolve_reduction("mse_loss", reduction, size_average, reduce)
     warn_if_sizes_differ(input, target)
-    difference = input - target
-    return _weighted("mse_loss", difference * difference, input, weight, reduction)
+    return _weighted("mse_loss", (input - target).square(), input, weight, reduction)
 
 
 def huber_loss(
