@@ -17,6 +17,7 @@ given the loader that comes with pyopencl (`pip install pyopencl[pocl] tinygrad`
 from __future__ import annotations
 
 import argparse
+import datetime
 import importlib.util
 import json
 import os
@@ -62,7 +63,9 @@ def main(arguments: list[str] | None = None) -> None:
     text = report.markdown(groups, names[0], names[1:])
     print("\n" + text)
     if options.markdown:
-        options.markdown.write_text(f"# Benchmarks\n\n{conditions(options, names)}\n\n{text}")
+        by = f"Written by `python benchmarks/run.py --markdown`, {datetime.date.today()}."
+        page = f"# Benchmarks\n\n{by} {conditions(options, names)}\n\n{text}"
+        options.markdown.write_text(page)
     if options.json:
         options.json.write_text(json.dumps(groups, indent=1))
 
