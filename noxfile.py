@@ -129,7 +129,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def mutation(session: nox.Session) -> None:
-    """Plant defects in backends, one at a time: does the suite notice? (about 10 minutes)
+    """Plant defects in backends, one at a time: does the suite notice? (about 3 minutes)
 
     Arguments are names of defects, or options such as `--markdown docs/mutation.md`.
     """
