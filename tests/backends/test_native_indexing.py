@@ -8,41 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.backends.test_native_tier import NUMPY, native
 
 import rushlight
-from rushlight_cpu import _native
-from rushlight_cpu.device import make_backend
 
-NUMPY = make_backend("cpu_plain", _native.Tier(None))
+__all__ = ["native"]  # fixtures
+
 NUMBERS = (rushlight.float32, rushlight.float64, rushlight.int64, rushlight.int32)
 COPIED = (*NUMBERS, rushlight.bool, rushlight.int8, rushlight.float16, rushlight.bfloat16,
           rushlight.complex128)  # fmt: skip
 EXAMPLES = settings(max_examples=30, deadline=None)
 SHAPES = st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple)
 SEEDS = st.integers(0, 2**32 - 1)
-
-
-def built() -> list[str]:
-    """The variants that this machine has and runs."""
-    found = []
-    for variant in _native.VARIANTS:
-        try:
-            _native.load(variant)
-        except ImportError:
-            continue
-        found.append(variant)
-    return found
-
-
-BUILT = built()
-
-
-@pytest.fixture(scope="module", params=BUILT or ["none"])
-def native(request: pytest.FixtureRequest) -> Any:
-    """The backend of each variant."""
-    if not BUILT:
-        pytest.skip(_native.choose("").reason)
-    return make_backend("cpu_native", _native.choose(request.param))
 
 
 def kernel_of(backend: Any, name: str, dtype: Any) -> Any:

@@ -2,57 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.backends.test_native_tier import NUMPY, native, threads
 
 import rushlight
-from rushlight_cpu import _native
-from rushlight_cpu.device import make_backend
 
-NUMPY = make_backend("cpu_plain", _native.Tier(None))
+__all__ = ["native", "threads"]  # fixtures
+
 SORTED = (rushlight.float32, rushlight.float64, rushlight.int64, rushlight.int32,
           rushlight.int16, rushlight.int8, rushlight.uint8)  # fmt: skip
 EXAMPLES = settings(max_examples=30, deadline=None)
 SEEDS = st.integers(0, 2**32 - 1)
 # Lengths of every way to sort a row, and of a row in pieces.
 LENGTHS = st.sampled_from([1, 2, 9, 24, 25, 200, 600])
-
-
-def built() -> list[str]:
-    """The variants that this machine has and runs."""
-    found = []
-    for variant in _native.VARIANTS:
-        try:
-            _native.load(variant)
-        except ImportError:
-            continue
-        found.append(variant)
-    return found
-
-
-BUILT = built()
-
-
-@pytest.fixture(scope="module", params=BUILT or ["none"])
-def native(request: pytest.FixtureRequest) -> Any:
-    """The backend of each variant."""
-    if not BUILT:
-        pytest.skip(_native.choose("").reason)
-    return make_backend("cpu_native", _native.choose(request.param))
-
-
-@pytest.fixture
-def threads(native: Any) -> Iterator[Any]:
-    """Sets the number of threads of a variant, for a test."""
-    library = native.runtime(0).tier.library
-    before = library.get_threads()
-    yield library.set_threads
-    library.set_threads(before)
 
 
 def numbers(rng: Any, shape: Any, dtype: Any) -> Any:

@@ -11,11 +11,9 @@ from typing import Any
 
 from ..._dtypes import DType
 from .array import DeviceArray
-from .dialect import suffix
-from .expression import computed
 from .printing import loaded, stored
 from .registry import Family, Kernel
-from .rowwise import Let, Map, Once, Rows, Stage, Sweep, added, dense, split_at
+from .rowwise import Let, Map, Once, RowKernels, Rows, Stage, Sweep, added, dense, split_at
 from .softmax import FLOATS, greatest
 
 losses = Family()
@@ -27,20 +25,8 @@ _REPORT = Once("if (($t != ignored) & !$good) report(faults, slot, $t);")
 _IGNORED = {"ignored": "i64"}
 
 
-class Loss:
+class Loss(RowKernels):
     """What the losses of one dtype share."""
-
-    def __init__(self, device: Any, dtype: DType) -> None:
-        self.device = device
-        self.dtype = dtype
-        self.type = computed(dtype)
-        self.t = suffix(self.type)
-        self._made: dict[Any, Rows] = {}
-
-    def empty(self, shape: Sequence[int], wide: bool = False) -> DeviceArray:
-        """A new array in the operand's dtype, or the one that is computed in."""
-        made: DeviceArray = self.device.empty(tuple(shape), self.type if wide else self.dtype)
-        return made
 
     def run(
         self,

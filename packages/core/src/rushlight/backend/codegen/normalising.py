@@ -16,31 +16,17 @@ from typing import Any
 
 from ..._dtypes import DType
 from .array import DeviceArray
-from .dialect import suffix
-from .expression import computed
 from .printing import loaded, stored
 from .registry import Family, Kernel
-from .rowwise import Let, Map, Once, Rows, Stage, Sweep, added, dense
+from .rowwise import Let, Map, Once, RowKernels, Rows, Stage, Sweep, added, dense
 
 normalising = Family()
 FLOATS = "floating reduced"
 Results = tuple[DeviceArray | None, ...]
 
 
-class Norm:
+class Norm(RowKernels):
     """The kernels of one dtype, each made when it is first needed."""
-
-    def __init__(self, device: Any, dtype: DType) -> None:
-        self.device = device
-        self.dtype = dtype
-        self.type = computed(dtype)
-        self.t = suffix(self.type)
-        self._made: dict[Any, Rows] = {}
-
-    def empty(self, shape: Sequence[int], wide: bool = False) -> DeviceArray:
-        """A new array in the operand's dtype, or the one that is computed in."""
-        made: DeviceArray = self.device.empty(tuple(shape), self.type if wide else self.dtype)
-        return made
 
     def rows(
         self,

@@ -281,6 +281,28 @@ for (i64 i = 0; i < {n};) {{
         return "\n".join([*head, *lines])
 
 
+class RowKernels:
+    """What families of kernels along rows share: the kernels of one dtype, each made when it is
+    first needed.
+
+    Args:
+        device: The launcher.
+        dtype: Type of the elements.
+    """
+
+    def __init__(self, device: Any, dtype: DType) -> None:
+        self.device = device
+        self.dtype = dtype
+        self.type = computed(dtype)
+        self.t = suffix(self.type)
+        self._made: dict[Any, Rows] = {}
+
+    def empty(self, shape: Sequence[int], wide: bool = False) -> DeviceArray:
+        """A new array in the operand's dtype, or the one that is computed in."""
+        made: DeviceArray = self.device.empty(tuple(shape), self.type if wide else self.dtype)
+        return made
+
+
 def split_at(shape: tuple[int, ...], dim: int) -> tuple[int, int, int]:
     """(outer, n, inner) of a dense array around one of its dimensions."""
     if not shape:
