@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -316,6 +317,17 @@ def test_python_threads_share_the_pool(native: Any, threads: Any) -> None:
     for user in users:
         user.join()
     assert not wrong
+
+
+def test_workers_sleep_when_no_more_jobs_come(native: Any, threads: Any) -> None:
+    threads(3)
+    exp, x = native.find_kernel("exp", rushlight.float64), np.ones(100_000)
+    for _ in range(50):  # in quick succession: workers wait for the next without sleeping
+        exp(x)
+    time.sleep(0.01)
+    before = time.process_time()
+    time.sleep(0.3)
+    assert time.process_time() - before < 0.1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

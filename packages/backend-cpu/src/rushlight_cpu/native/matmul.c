@@ -13,6 +13,8 @@
 #define TILE_WORK (1 << 22) /* multiplications a tile should have */
 #define STACK_WORK (1 << 20)
 #define FEW_ROWS 8
+#define FEW_DIRECT (1 << 16) /* ... where a few rows meet a matrix, which memory has to deliver */
+#define FEW_WORK (1 << 15)
 
 typedef struct {
     const char *data;
@@ -192,23 +194,27 @@ static inline float sum_of(rl_vector v) {
 /* Dot products of `rows` rows of a with rows [j, j + columns) of the transposed b. */
 static void few_dots(const product *p, const float *a, const float *b, float *c, int64_t columns,
                      bool add) {
-    for (int64_t j = 0; j < columns; j += 4) {
-        int some = columns - j < 4 ? (int)(columns - j) : 4;
-        const float *w[4];
-        for (int l = 0; l < 4; l++) w[l] = b + (j + (l < some ? l : 0)) * p->b.ld;
+    for (int64_t j = 0; j < columns; j += 2) {
+        int some = columns - j < 2 ? 1 : 2;
+        const float *w[2] = {b + j * p->b.ld, b + (j + some - 1) * p->b.ld};
+        /* The processor foresees no further than the end of a page: ask for the next rows. */
+        int64_t ahead = columns - j >= 4 ? 2 * p->b.ld : 0;
         for (int64_t i = 0; i < p->m; i++) {
             const float *x = a + i * p->a.ld;
-            rl_vector sums[4][2] = {0};
+            rl_vector sums[2][4] = {0};
             int64_t k = 0;
-            for (; p->k - k >= 2 * RL_LANES; k += 2 * RL_LANES) {
-                rl_vector x0 = rl_load(x + k), x1 = rl_load(x + k + RL_LANES);
-                _Pragma("GCC unroll 4") for (int l = 0; l < 4; l++) {
-                    sums[l][0] += x0 * rl_load(w[l] + k);
-                    sums[l][1] += x1 * rl_load(w[l] + k + RL_LANES);
+            for (; p->k - k >= 4 * RL_LANES; k += 4 * RL_LANES) {
+                _Pragma("GCC unroll 4") for (int v = 0; v < 4; v++) {
+                    rl_vector part = rl_load(x + k + v * RL_LANES);
+                    _Pragma("GCC unroll 2") for (int l = 0; l < 2; l++) {
+                        const float *from = w[l] + k + v * RL_LANES;
+                        sums[l][v] += part * rl_load(from);
+                        __builtin_prefetch(from + ahead);
+                    }
                 }
             }
             for (int l = 0; l < some; l++) {
-                float sum = sum_of(sums[l][0] + sums[l][1]);
+                float sum = sum_of((sums[l][0] + sums[l][1]) + (sums[l][2] + sums[l][3]));
                 for (int64_t r = k; r < p->k; r++) sum += x[r] * w[l][r];
                 float *to = c + i * p->n + j + l;
                 *to = (add ? *to : 0) + (float)p->alpha * sum;
@@ -283,9 +289,10 @@ static void multiply(product *p) {
     double one = (double)p->m * (double)p->n * (double)p->k, work = one * (double)p->count;
     if (p->count == 1 && !p->is_double && p->m <= FEW_ROWS && !p->a.turned &&
         (p->b.turned || p->alpha == 1)) {
-        int64_t grain = (int64_t)(STACK_WORK / 4 / (double)(p->m * p->k)) / RL_NR * RL_NR;
+        int64_t unit = p->b.turned ? 16 : RL_NR; /* columns */
+        int64_t grain = work > FEW_DIRECT ? FEW_WORK / (p->m * p->k) / unit * unit : p->n;
         RL_RELEASE_GIL(work > DIRECT)
-        rl_parallel_range(p->n, grain < RL_NR ? RL_NR : grain, few_columns, p);
+        rl_parallel_range(p->n, grain < unit ? unit : grain, few_columns, p);
         RL_TAKE_GIL
         return;
     }

@@ -2,7 +2,9 @@
 
    One job at a time.  The caller opens it, works, closes it, and waits until no worker is inside;
    a worker that wakes late finds it closed.  Two pools that spin would take the cores from each
-   other (BLAS has one too), hence the short spin. */
+   other (BLAS has one too), hence the short spin.  Where jobs have been coming in quick succession
+   a worker waits longer for the next, for waking it costs as much as a small job; but then it
+   offers its core to others all the time, and no wait outlasts LONGEST_SPIN. */
 #include "rl.h"
 
 #include <pthread.h>
@@ -18,7 +20,8 @@
 #endif
 
 #define MOST_THREADS 256
-#define SPIN_NANOSECONDS 20000
+#define SHORT_SPIN 20000 /* nanoseconds */
+#define LONGEST_SPIN 200000
 
 static pthread_mutex_t entrance = PTHREAD_MUTEX_INITIALIZER; /* held by the thread inside */
 static pthread_t workers[MOST_THREADS];
@@ -53,15 +56,22 @@ static int64_t now(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Waits until *word is no longer `value`. */
-static void sleep_while(atomic_int *word, int value) {
-    int64_t until = now() + SPIN_NANOSECONDS;
-    do {
-        for (int i = 0; i < 32; i++) {
-            if (atomic_load_explicit(word, memory_order_acquire) != value) return;
-            relax();
-        }
-    } while (now() < until);
+static bool changes(atomic_int *word, int value) {
+    for (int i = 0; i < 32; i++) {
+        if (atomic_load_explicit(word, memory_order_acquire) != value) return true;
+        relax();
+    }
+    return false;
+}
+
+/* Waits until *word is no longer `value`, spinning for `spin` nanoseconds at most. */
+static void sleep_while(atomic_int *word, int value, int64_t spin) {
+    int64_t start = now(), waited = 0;
+    while (waited < spin) {
+        if (changes(word, value)) return;
+        waited = now() - start;
+        if (waited > SHORT_SPIN) sched_yield();
+    }
     atomic_fetch_add(&sleepers, 1);
 #ifdef __linux__
     while (atomic_load(word) == value) {
@@ -98,8 +108,14 @@ static void take_tasks(void) {
 static void *work(void *argument) {
     int seen = (int)(intptr_t)argument;
     inside = true; /* what a task starts runs serially */
+    int64_t spin = SHORT_SPIN;
     for (;;) {
-        sleep_while(&generation, seen);
+        int64_t start = now();
+        sleep_while(&generation, seen, spin);
+        /* Too long a wait halves the next; one that spinning would have spared doubles it. */
+        int64_t waited = now() - start;
+        if (waited > 2 * LONGEST_SPIN) spin = spin / 2 > SHORT_SPIN ? spin / 2 : SHORT_SPIN;
+        else if (waited > spin / 2) spin = 2 * spin < LONGEST_SPIN ? 2 * spin : LONGEST_SPIN;
         seen = atomic_load(&generation);
         if (atomic_load(&leaving)) return NULL;
         atomic_fetch_add(&active, 1);
@@ -175,7 +191,7 @@ void rl_parallel(int64_t tasks, rl_task task, void *context) {
     take_tasks();
     inside = false;
     atomic_store(&open_, 0);
-    for (int left; (left = atomic_load(&active));) sleep_while(&active, left);
+    for (int left; (left = atomic_load(&active));) sleep_while(&active, left, SHORT_SPIN);
     pthread_mutex_unlock(&entrance);
 }
 
