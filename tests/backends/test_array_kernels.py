@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import rushlight
 from rushlight import _dtypes
 from rushlight.backend.arrays import array_kernels
 from rushlight.backend.arrays._common import merge
@@ -866,3 +867,37 @@ def test_writes_by_index_in_place_are_the_functional_ones(name: str, dtype: Any)
     assert kernel(name, dtype)(view, *operands, out=view, **attributes) is view
     np.testing.assert_array_equal(view, expected)
     np.testing.assert_array_equal(x[:, 1::2].astype(np.complex64).real.ravel(), np.arange(1, 24, 2))
+
+
+def strided(values: np.ndarray[Any, Any], step: int) -> np.ndarray[Any, Any]:
+    """The values, `step` elements apart in memory."""
+    room = np.zeros(values.size * abs(step), values.dtype)
+    view = room[::step][: values.size]
+    view[...] = values
+    return view
+
+
+@pytest.mark.parametrize("name", ["abs", "isfinite", "isinf", "isnan", "neg", "relu", "square"])
+@pytest.mark.parametrize("dtype", [*FLOATS, *INTEGERS], ids=str)
+def test_out_may_have_any_steps_in_memory(name: str, dtype: np.dtype[Any]) -> None:
+    # NumPy itself gets some of these wrong: see arrays/_strided_out.py.
+    values = np.arange(70).astype(dtype)
+    if dtype.kind not in "iu":
+        values[::3], values[1::7] = np.nan, -np.inf
+    expected = run(name, values)
+    for step in (1, 2, 4, 8, -1, -4, -8):
+        x = strided(values, step)
+        for out_step in (1, 3, 8, -1, -2):
+            out = strided(np.zeros(70, expected.dtype), out_step)
+            assert run(name, x, out=out) is out
+            assert out.tolist() == pytest.approx(expected.tolist(), rel=0, nan_ok=True)
+        if expected.dtype == dtype:
+            run(name, x, out=x)
+            assert x.tolist() == pytest.approx(expected.tolist(), rel=0, nan_ok=True)
+
+
+def test_columns_are_negated_in_place() -> None:
+    x = rushlight.arange(12.0, device="cpu_numpy").reshape(3, 4)
+    with rushlight.no_grad():
+        x[:, 1:2].neg_()
+    assert x[:, 1].tolist() == [-1.0, -5.0, -9.0]

@@ -8,7 +8,7 @@ from rushlight_cpu.kernels._common import Array, Kernel, reduced_precision
 
 
 def _sigmoid(x: Array, out: Array) -> None:
-    # Not np.negative: NumPy 2.4 mixes up the elements of float32 columns with steps in memory.
+    # Not np.negative, which NumPy gets wrong here (see the core's arrays/_strided_out.py).
     np.multiply(x, -1, out=out)
     np.exp(out, out=out)
     out += 1

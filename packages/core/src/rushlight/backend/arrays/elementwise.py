@@ -14,6 +14,7 @@ import ml_dtypes
 import numpy as np
 
 from ._common import Array, ArrayModule, Constant, Entry, Kernel, Kernels, by_float, with_reduced
+from ._strided_out import strided_out
 
 # torch's name -> the array module's, where they differ.
 SAME_FLOAT = """exp exp2 expm1 log log2 log10 log1p sin cos tan sinh cosh tanh sqrt""".split()
@@ -82,7 +83,7 @@ def _ufuncs(xp: ArrayModule) -> Kernels:
         table[name] = {"bool": getattr(xp, theirs), "integer": getattr(xp, theirs)}
     copy = _identity(xp)
     table["sub"] = _all_but_bool(xp.subtract)
-    table["neg"] = _all_but_bool(xp.negative)
+    table["neg"] = _all_but_bool(strided_out(xp, "negative"))
     table["square"] = _all_but_bool(xp.square)
     table["abs"] = {"default": xp.absolute, "bool": copy}
     table["conj"] = {"default": copy, "complex": xp.conjugate}
@@ -268,9 +269,9 @@ def _predicates(xp: ArrayModule) -> Kernels:
         return {"default": fractional, "bool": whole, "integer": whole}
 
     return {
-        "isnan": _with_out(xp, xp.isnan, False),
-        "isinf": _with_out(xp, xp.isinf, False),
-        "isfinite": _with_out(xp, xp.isfinite, True),
+        "isnan": _with_out(xp, strided_out(xp, "isnan"), False),
+        "isinf": _with_out(xp, strided_out(xp, "isinf"), False),
+        "isfinite": _with_out(xp, strided_out(xp, "isfinite"), True),
         "isposinf": exact(never, is_positive_infinity),
         "isneginf": exact(never, is_negative_infinity),
         "signbit": {
