@@ -57,4 +57,5 @@ def opencl_c(clang: bool) -> Dialect:
         builtins=_CLANG if clang else {},
         own_math=clang,
         contract="#pragma OPENCL FP_CONTRACT ON",
+        fence="barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);",
     )

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight._errors import LinAlgError, error
-
+from .._singularities import not_converged, not_positive, singular, zero_pivot
 from ._common import INT64, Array, ArrayModule, Kernel, Kernels, by_float
 from ._factorizations import Factorizations
 from ._indefinite import Indefinite
@@ -41,59 +40,7 @@ def _raising(who: str, run: Callable[[], Any]) -> Any:
     try:
         return run()
     except np.linalg.LinAlgError as reason:
-        raise error(
-            LinAlgError,
-            who,
-            "the algorithm did not converge",
-            fix="look for NaN, infinities or nearly repeated eigenvalues in the input",
-        ) from reason
-
-
-def _singular(who: str, factor: Factorizations, x: Array) -> LinAlgError:
-    """The error for a batch in which a matrix is singular."""
-    lu, _ = factor.lu(x)
-    zero = factor.diagonal(lu) == 0
-    flat = zero.reshape(-1, zero.shape[-1])
-    found = [int(place[0]) for place in np.nonzero(flat)]
-    batch = f"(batch element {found[0]}) " if x.ndim > 2 else ""
-    return error(
-        LinAlgError,
-        who,
-        f"{batch}the diagonal element {found[1] + 1} is zero, the inversion could not be completed "
-        "because the input matrix is singular",
-        given=f"a matrix of shape {tuple(x.shape)}",
-        fix="use linalg.pinv or linalg.lstsq, which take singular matrices",
-    )
-
-
-def _not_positive(x: Array, info: Array) -> LinAlgError:
-    """The error for a batch in which a matrix is not positive definite."""
-    place = int(np.flatnonzero(info)[0])
-    batch = f"(Batch element {place}): " if x.ndim > 2 else ""
-    return error(
-        LinAlgError,
-        "linalg.cholesky",
-        f"{batch}The factorization could not be completed because the input is not "
-        f"positive-definite (the leading minor of order {int(info.reshape(-1)[place])} is not "
-        "positive-definite).",
-        given=f"a matrix of shape {tuple(x.shape)}",
-        fix="use linalg.cholesky_ex, which reports instead of raising, or linalg.ldl_factor",
-    )
-
-
-def _zero_pivot(diagonal: Array, x: Array) -> LinAlgError:
-    """The error for a batch in which the second LU factor has a zero on its diagonal."""
-    zero = (diagonal == 0).reshape(-1, diagonal.shape[-1])
-    found = [int(place[0]) for place in np.nonzero(zero)]
-    batch = f"(Batch element {found[0]}): " if x.ndim > 2 else ""
-    return error(
-        LinAlgError,
-        "linalg.lu_factor",
-        f"{batch}U[{found[1] + 1},{found[1] + 1}] is zero and using it on lu_solve would result in "
-        "a division by zero.",
-        given=f"a matrix of shape {tuple(x.shape)}",
-        fix="use linalg.lu_factor_ex, which reports instead of raising",
-    )
+        raise not_converged(who) from reason
 
 
 def _decompositions(xp: ArrayModule, factor: Factorizations) -> dict[str, Kernel]:
@@ -110,7 +57,7 @@ def _decompositions(xp: ArrayModule, factor: Factorizations) -> dict[str, Kernel
         except np.linalg.LinAlgError:
             out, info = factor.cholesky_with_info(x)
             if check_errors and info.any():
-                raise _not_positive(x, info) from None
+                raise not_positive(x.shape, info) from None
         return (factor.adjoint(out).copy() if upper else out), info
 
     def linalg_qr(x: Array, *, mode: str = "reduced") -> tuple[Array, Array]:
@@ -133,7 +80,7 @@ def _decompositions(xp: ArrayModule, factor: Factorizations) -> dict[str, Kernel
     def linalg_lu_factor(x: Array, *, check_errors: bool = False) -> tuple[Array, Array]:
         lu, pivots = factor.lu(x)
         if check_errors and lu.size and not factor.diagonal(lu).all():
-            raise _zero_pivot(factor.diagonal(lu), x)
+            raise zero_pivot(x.shape, factor.diagonal(lu) == 0)
         return lu, pivots
 
     return {
@@ -182,18 +129,22 @@ def _eigenvalues(xp: ArrayModule) -> dict[str, Kernel]:
 def _solvers(xp: ArrayModule, factor: Factorizations) -> dict[str, Kernel]:
     linalg = xp.linalg
 
+    def zero_diagonal(x: Array) -> Array:
+        """Which elements of U's diagonal are zero."""
+        return factor.diagonal(factor.lu(x)[0]) == 0
+
     def linalg_inv(x: Array) -> Array:
         try:
             return linalg.inv(x)
         except np.linalg.LinAlgError:
-            raise _singular("linalg.inv", factor, x) from None
+            raise singular("linalg.inv", x.shape, zero_diagonal(x)) from None
 
     def linalg_solve(a: Array, b: Array) -> Array:
         vector = b.ndim == a.ndim - 1 and a.shape[:-1] == b.shape
         try:
             return linalg.solve(a, b[..., None])[..., 0].copy() if vector else linalg.solve(a, b)
         except np.linalg.LinAlgError:
-            raise _singular("linalg.solve", factor, a) from None
+            raise singular("linalg.solve", a.shape, zero_diagonal(a)) from None
 
     def linalg_solve_triangular(
         a: Array, b: Array, *, upper: bool, left: bool = True, unitriangular: bool = False

@@ -21,6 +21,7 @@ from .array import (
     is_dense,
     row_major,
 )
+from .cholesky import cholesky
 from .convolution import convolution
 from .counting import counting
 from .dialect import Dialect, suffix
@@ -29,6 +30,7 @@ from .expression import Expr, cast, computed, constant, load, param, select
 from .gathering import gathering
 from .launcher import FLAT, PADDING, Launch, Launcher
 from .losses import losses
+from .lu import lu
 from .matmul import Matrix, Products, matmul
 from .movement import Movement, host_number, kernel_number, movement
 from .normalising import normalising
@@ -45,12 +47,14 @@ from .scan import scans
 from .scattering import scattering
 from .softmax import softmaxes
 from .sorting import sorting
+from .triangular import triangular
 from .walking import Walk
 
 FAMILIES: tuple[Family, ...] = (
     (movement, elementwise, reductions, matmul, rearranging, scans, gathering, scattering)
     + (sorting, counting, random, polynomials, convolution, pooling, optimising)
     + (softmaxes, normalising, losses)
+    + (triangular, cholesky, lu)
 )  # fmt: skip
 #: Kernels that take `out=`: any fitting array for the elementwise ones and optimisers' steps, for
 #: those that write by index their first operand.

@@ -43,6 +43,8 @@ class Dialect:
             another definition is faster: ("floor", "f32") -> "__builtin_floorf".
         own_math: The prelude's polynomials serve float32 instead of the language's functions.
         contract: What lets the compiler make one operation of a product and a sum, from there on.
+        fence: Waits for the work-group, which then sees what it wrote to device memory too; ""
+            where `barrier` does that.
     """
 
     name: str
@@ -57,3 +59,4 @@ class Dialect:
     builtins: dict[tuple[str, str], str] = field(default_factory=dict)
     own_math: bool = False
     contract: str = ""
+    fence: str = ""
