@@ -45,7 +45,7 @@ class Cholesky(Triangular):
     def factor(self, a: DeviceArray) -> DeviceArray:
         """Factors (batch, n, n), whose upper triangle is read; returns the reports."""
         count, n = a.shape[:2]
-        info = self.device.movement.fill(self.empty(count, dtype=int32), 0)
+        info: DeviceArray = self.device.movement.fill(self.empty(count, dtype=int32), 0)
         rows = self.kernel("cholesky", "$T a i32 info", "n start stop", _FACTOR)
         for start in range(0, n, _BLOCK):
             stop = min(start + _BLOCK, n)

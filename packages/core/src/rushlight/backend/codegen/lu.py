@@ -18,7 +18,6 @@ from .matrices import (
     part,
     restored,
     stacked,
-    transposed,
 )
 from .registry import Family, Kernel
 from .triangular import Triangular
@@ -230,9 +229,7 @@ def stacked_rows(x: DeviceArray) -> DeviceArray:
 def _(device: Any, dtype: DType) -> Kernel:
     factors = LU(device, dtype)
 
-    def solved(
-        a: DeviceArray, pivots: DeviceArray, b: DeviceArray, adjoint: bool
-    ) -> DeviceArray:
+    def solved(a: DeviceArray, pivots: DeviceArray, b: DeviceArray, adjoint: bool) -> DeviceArray:
         batch = common_batch(a, b)
         places = broadcast(pivots, batch, 1)
         x = factors.solution(

@@ -287,9 +287,7 @@ def transposed(x: DeviceArray) -> DeviceArray:
     return x.geometry((*batch, columns, rows), (*steps, column, row), 0)
 
 
-def part(
-    x: DeviceArray, top: int, bottom: int, left: int, right: int
-) -> DeviceArray:
+def part(x: DeviceArray, top: int, bottom: int, left: int, right: int) -> DeviceArray:
     """Rows and columns of each matrix of (batch, rows, columns), as a view."""
     at = top * x.strides[1] + left * x.strides[2]
     return x.geometry((x.shape[0], bottom - top, right - left), x.strides, at)

@@ -1,0 +1,321 @@
+"""Linear algebra on OpenCL: both flavours, real and complex numbers, every layout and odd size."""
+
+import functools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import rushlight as rl
+
+rushlight_opencl = pytest.importorskip("rushlight_opencl")
+if not rushlight_opencl.devices():
+    pytest.skip("no OpenCL device: pip install rushlight-opencl[pocl]", allow_module_level=True)
+
+from rushlight.backend.codegen import kernel_table  # noqa: E402
+
+TABLE = kernel_table()
+DTYPES = ("float32", "complex64")
+few = settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+every = [
+    pytest.mark.parametrize("flavour", ["cpu", "gpu"]),
+    pytest.mark.parametrize("dtype", DTYPES),
+]
+batches = st.sampled_from([(), (1,), (3,), (2, 2), (0,), (2, 0, 1)])
+sizes = st.integers(0, 20)
+
+
+def in_every_way(test):
+    """Runs a test in both flavours and for all dtypes."""
+    for mark in every:
+        test = mark(test)
+    return test
+
+
+@functools.cache
+def kernel(name: str, flavour: str, dtype: str):
+    """A kernel of one flavour, on arrays of the host."""
+    device = rl.ones(1, device="opencl")._k.runtime
+    kind = getattr(rl, dtype)
+    classes = TABLE[name]
+    entry = classes["complex" if kind.is_complex else "integer" if "int" in dtype else "floating"]
+    made = []
+
+    def run(*operands: np.ndarray, **attributes):
+        before, device.flavour = device.flavour, flavour
+        try:
+            if not made:
+                made.append(entry.make(device, kind))
+            found = made[0](*map(sent, operands), **attributes)
+        finally:
+            device.flavour = before
+        if isinstance(found, tuple):
+            return tuple(map(device.to_host, found))
+        return device.to_host(found)
+
+    def sent(array: np.ndarray):
+        """The array on the device, in the layout it has on the host."""
+        if not array.size or not any(s < 0 or s % array.itemsize for s in array.strides):
+            base = array
+            while base.base is not None:
+                base = base.base
+            if base is not array and base.flags.c_contiguous and array.size:
+                whole = device.from_host(base.reshape(-1))
+                at = (array.ctypes.data - base.ctypes.data) // array.itemsize
+                steps = tuple(s // array.itemsize for s in array.strides)
+                return whole.geometry(array.shape, steps, at)
+        return device.from_host(np.ascontiguousarray(array))
+
+    return run
+
+
+def numbers(seed: int, dtype: str, *shape: int) -> np.ndarray:
+    """Normal numbers, as a view of something larger where the seed is odd."""
+    generator = np.random.default_rng(seed)
+    outer = shape[:-2] + ((shape[-1] + 1, shape[-2] * 2) if seed % 2 else shape[-2:])
+    x = generator.standard_normal(outer)
+    if np.dtype(dtype).kind == "c":
+        x = x + 1j * generator.standard_normal(outer)
+    x = x.astype(dtype)
+    return x[..., 1:, ::2].swapaxes(-1, -2) if seed % 2 else x
+
+
+def adjoint(x: np.ndarray) -> np.ndarray:
+    return x.conj().swapaxes(-1, -2)
+
+
+def wide(x: np.ndarray) -> np.ndarray:
+    """The precision that results are checked in."""
+    return x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
+
+
+def epsilon(dtype: str) -> float:
+    return float(np.finfo(dtype).eps)
+
+
+def assert_small(residual: np.ndarray, size: np.ndarray | float, n: int, dtype: str) -> None:
+    """A residual is within a small multiple of n * epsilon of what it was made of."""
+    if residual.size:
+        scale = float(np.max(size)) if np.size(size) else 1.0
+        found = float(np.max(np.abs(residual)))
+        assert found <= 8 * (n + 2) * epsilon(dtype) * max(scale, 1.0)
+
+
+def norms(x: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(x, axis=(-2, -1)) if x.size else np.zeros(1)
+
+
+def definite(seed: int, dtype: str, batch: tuple[int, ...], n: int) -> np.ndarray:
+    x = numbers(seed, dtype, *batch, n, n)
+    return (x @ adjoint(x) + n * np.eye(n, dtype=dtype)).astype(dtype)
+
+
+# -- triangular systems -------------------------------------------------------------------------
+
+
+@in_every_way
+@few
+@given(batch=batches, n=sizes, columns=st.integers(0, 20), seed=st.integers(0, 99))
+@pytest.mark.parametrize("left", [True, False])
+def test_triangular_systems(flavour, dtype, left, batch, n, columns, seed) -> None:
+    a = numbers(seed, dtype, *batch, n, n) + 5 * math.sqrt(n) * np.eye(n, dtype=dtype)
+    b = numbers(seed + 1, dtype, *batch, *((n, columns) if left else (columns, n)))
+    solve = kernel("linalg_solve_triangular", flavour, dtype)
+    for upper in (True, False):
+        triangle = np.triu(a) if upper else np.tril(a)
+        x = wide(solve(a, b, upper=upper, left=left))
+        assert x.shape == b.shape
+        product = wide(triangle) @ x if left else x @ wide(triangle)
+        assert_small(product - b, norms(triangle), n, dtype)
+
+
+@in_every_way
+def test_large_triangular_systems_and_unit_diagonals(flavour, dtype) -> None:
+    n = 150
+    a = numbers(1, dtype, n, n) / n
+    b = numbers(2, dtype, n, 20)
+    x = kernel("linalg_solve_triangular", flavour, dtype)(a, b, upper=False, unitriangular=True)
+    assert_small((np.tril(wide(a), -1) + np.eye(n)) @ x - b, 1.0, n, dtype)
+
+
+def test_a_zero_on_the_diagonal_gives_infinities() -> None:
+    a = rl.tensor([[1.0, 0.0], [1.0, 0.0]], device="opencl")
+    x = rl.linalg.solve_triangular(a, rl.ones(2, 1, device="opencl") * 2, upper=False)
+    assert x.cpu()[0].item() == 2
+    assert not rl.isfinite(x.cpu()[1]).item()
+
+
+# -- Cholesky -------------------------------------------------------------------------------------
+
+
+@in_every_way
+@few
+@given(batch=batches, n=sizes, seed=st.integers(0, 99))
+@pytest.mark.parametrize("upper", [True, False])
+def test_cholesky_factors(flavour, dtype, upper, batch, n, seed) -> None:
+    a = definite(seed, dtype, batch, n)
+    # Only one triangle is read.
+    garbage = np.triu(a) if upper else np.tril(a)
+    factor, info = kernel("linalg_cholesky", flavour, dtype)(garbage, upper=upper)
+    assert not info.any()
+    np.testing.assert_array_equal(factor, np.triu(factor) if upper else np.tril(factor))
+    f = wide(factor)
+    product = adjoint(f) @ f if upper else f @ adjoint(f)
+    assert_small(product - a, norms(a), n, dtype)
+
+
+@in_every_way
+def test_large_cholesky_factors(flavour, dtype) -> None:
+    a = definite(0, dtype, (2,), 150)
+    factor, _ = kernel("linalg_cholesky", flavour, dtype)(a)
+    assert_small(wide(factor) @ adjoint(wide(factor)) - a, norms(a), 150, dtype)
+
+
+@in_every_way
+def test_cholesky_reports_the_first_minor_that_is_not_positive(flavour, dtype) -> None:
+    a = np.stack([np.eye(90, dtype=dtype)] * 4)
+    a[1, 2, 2], a[1, 70, 70] = -1, -1
+    a[2, 80, 80] = 0
+    a[3, 0, 0] = np.nan
+    factor, info = kernel("linalg_cholesky", flavour, dtype)(a)
+    assert info.tolist() == [0, 3, 81, 1]
+    np.testing.assert_array_equal(factor[0], a[0])
+    assert np.isfinite(factor).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (2, 3, 3)])
+def test_a_matrix_that_is_not_positive_is_an_error_as_on_cpu(shape) -> None:
+    a = np.broadcast_to(np.eye(3, dtype=np.float32), shape).copy()
+    a[..., 1, 1] = -1
+    if len(shape) == 3:
+        a[0] = np.eye(3)
+    messages = []
+    for device in ("opencl", "cpu"):
+        with pytest.raises(rl.linalg.LinAlgError, match="minor of order 2 is not") as raised:
+            rl.linalg.cholesky(rl.tensor(a, device=device))
+        messages.append(str(raised.value))
+    assert messages[0] == messages[1]
+    assert ("Batch element 1" in messages[0]) == (len(shape) == 3)
+
+
+# -- LU -------------------------------------------------------------------------------------------
+
+
+@in_every_way
+@few
+@given(batch=batches, m=sizes, n=sizes, seed=st.integers(0, 99))
+def test_lu_factors(flavour, dtype, batch, m, n, seed) -> None:
+    a = numbers(seed, dtype, *batch, m, n)
+    check_lu(flavour, dtype, a)
+
+
+def check_lu(flavour: str, dtype: str, a: np.ndarray) -> None:
+    m, n = a.shape[-2:]
+    k = min(m, n)
+    factors, pivots = kernel("linalg_lu_factor", flavour, dtype)(a)
+    assert factors.shape == a.shape
+    assert pivots.dtype == np.int32
+    assert pivots.shape == (*a.shape[:-2], k)
+    assert ((pivots >= np.arange(1, k + 1)) & (pivots <= m)).all()
+    lower = np.tril(wide(factors)[..., :k], -1) + np.eye(m, k)
+    assert np.abs(lower).max(initial=0) <= 1.5  # complex numbers are compared by |re| + |im|
+    upper = np.triu(wide(factors)[..., :k, :])
+    order = kernel("lu_permutation", flavour, "int32")(pivots, rows=m)
+    moved = np.take_along_axis(a, order[..., None], axis=-2)
+    assert_small(lower @ upper - moved, norms(a), max(m, n), dtype)
+
+
+@in_every_way
+@pytest.mark.parametrize("shape", [(150, 150), (2, 100, 170), (170, 40)])
+def test_large_lu_factors(flavour, dtype, shape) -> None:
+    check_lu(flavour, dtype, numbers(4, dtype, *shape))
+
+
+@in_every_way
+def test_pivots_are_those_of_the_cpu(flavour, dtype) -> None:
+    a = numbers(0, dtype, 40, 40)
+    _, pivots = kernel("linalg_lu_factor", flavour, dtype)(a)
+    _, expected = rl.linalg.lu_factor(rl.tensor(a))
+    assert pivots.tolist() == expected.tolist()
+
+
+@in_every_way
+@few
+@given(batch=batches, n=sizes, columns=st.integers(0, 20), seed=st.integers(0, 99))
+def test_solutions_and_inverses(flavour, dtype, batch, n, columns, seed) -> None:
+    a = numbers(seed, dtype, *batch, n, n) + 3 * math.sqrt(n) * np.eye(n, dtype=dtype)
+    b = numbers(seed + 1, dtype, *batch, n, columns)
+    size = norms(a)
+    x = kernel("linalg_solve", flavour, dtype)(a, b)
+    assert_small(wide(a) @ x - b, size, n, dtype)
+    inverse = kernel("linalg_inv", flavour, dtype)(a)
+    assert_small(wide(a) @ inverse - np.eye(n), size, n, dtype)
+    factors = kernel("linalg_lu_factor", flavour, dtype)(a)
+    solve = kernel("linalg_lu_solve", flavour, dtype)
+    x = solve(*factors, b, adjoint=True)
+    assert_small(wide(adjoint(a)) @ x - b, size, n, dtype)
+    x = solve(*factors, adjoint(b), left=False)
+    assert_small(x @ wide(a) - adjoint(b), size, n, dtype)
+
+
+@in_every_way
+def test_batches_of_solutions_are_broadcast(flavour, dtype) -> None:
+    a = numbers(0, dtype, 4, 4) + 5 * np.eye(4, dtype=dtype)
+    b = numbers(2, dtype, 3, 4, 2)
+    x = kernel("linalg_solve", flavour, dtype)(a, b)
+    assert_small(wide(a) @ x - b, norms(a), 4, dtype)
+    b = numbers(2, dtype, 3, 4)
+    several = np.stack([a, a + 1, a + 2])
+    x = kernel("linalg_solve", flavour, dtype)(several, b)
+    assert x.shape == (3, 4)
+    assert_small((wide(several) @ x[..., None])[..., 0] - b, norms(several), 4, dtype)
+
+
+@in_every_way
+@few
+@given(batch=batches, n=sizes, seed=st.integers(0, 99))
+def test_determinants(flavour, dtype, batch, n, seed) -> None:
+    a = numbers(seed, dtype, *batch, n, n)
+    det = kernel("linalg_det", flavour, dtype)(a)
+    sign, size = kernel("linalg_slogdet", flavour, dtype)(a)
+    expected_sign, expected_size = np.linalg.slogdet(wide(a))
+    assert det.shape == sign.shape == size.shape == batch
+    if not det.size:
+        return
+    # What the relative error of a determinant is bounded by.
+    bound = 8 * (n + 2) * epsilon(dtype) * (np.linalg.cond(wide(a)) if n else 1)
+    assert (np.abs(det - np.exp(expected_size) * expected_sign) <= bound * np.abs(det)).all()
+    assert (np.abs(sign - expected_sign) <= bound).all()
+    assert (np.abs(size - expected_size) <= bound).all()
+
+
+@in_every_way
+def test_singular_matrices_have_no_determinant_and_no_inverse(flavour, dtype) -> None:
+    a = np.stack([np.eye(3), np.ones((3, 3))]).astype(dtype)
+    assert kernel("linalg_det", flavour, dtype)(a).tolist() == [1, 0]
+    sign, size = kernel("linalg_slogdet", flavour, dtype)(a)
+    assert sign.tolist() == [1, 0]
+    assert size.tolist() == [0, -np.inf]
+    with pytest.raises(rl.linalg.LinAlgError, match=r"batch element 1\) the diagonal element 2 is"):
+        kernel("linalg_inv", flavour, dtype)(a)
+
+
+@pytest.mark.parametrize("name", ["inv", "solve", "lu_factor"])
+def test_singular_matrices_are_errors_as_on_cpu(name: str) -> None:
+    messages = []
+    for device in ("opencl", "cpu"):
+        x = rl.ones(2, 2, device=device)
+        with pytest.raises(rl.linalg.LinAlgError, match="is zero") as raised:
+            getattr(rl.linalg, name)(*((x, x) if name == "solve" else (x,)))
+        messages.append(str(raised.value).replace("opencl:0", "cpu"))
+    assert messages[0] == messages[1]
+
+
+def test_nan_stays_where_it_reaches() -> None:
+    x = rl.tensor([[float("nan"), 1.0], [2.0, 3.0]], device="opencl")
+    assert rl.isnan(rl.linalg.det(x).cpu()).item()
+    assert rl.isnan(rl.linalg.inv(x).cpu()).any().item()
