@@ -154,7 +154,7 @@ def test_other_protocol_version(plugins: Plugins, api: tuple[int, int], advice: 
     name = f"broken6{api[0]}{api[1]}"
     plugins.add(name, GOOD.format(name=name, api=api))
     text = message(name)
-    assert f"it was written for protocol {api[0]}.{api[1]}, this core speaks 1.1" in text
+    assert f"it was written for protocol {api[0]}.{api[1]}, this core speaks 1.2" in text
     assert advice in text
 
 

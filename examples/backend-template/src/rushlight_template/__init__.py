@@ -13,7 +13,7 @@ __version__ = "1.0"
 backend = Backend(
     "template",  # the entry point's name, and what users write
     device=TemplateDevice,  # called with a device's index when that device is first used
-    api=(1, 1),  # the protocol this was written for
+    api=(1, 2),  # the protocol this was written for
     count=lambda: 1,  # how many devices there are
     manifest=Manifest(dtypes=DTYPES, host_memory=False, notes="NumPy stands in"),
     kernels=KERNELS,

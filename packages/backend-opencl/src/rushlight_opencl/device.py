@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pyopencl as cl
 
-from rushlight._dtypes import DType, from_numpy_dtype
+from rushlight._dtypes import ALL, DType, complex128, float64, from_numpy_dtype, int32, int64
 from rushlight._errors import error
 from rushlight.backend.codegen import (
     PADDING,
@@ -20,6 +20,7 @@ from rushlight.backend.codegen import (
     Movement,
     is_dense,
     kernel_number,
+    note_bounds,
     row_major,
 )
 
@@ -29,6 +30,11 @@ from .memory import Memory
 from .platforms import found_devices, has_double, info
 from .programs import build, launcher
 
+_DTYPES = frozenset(ALL)
+_DOUBLE = frozenset((float64, complex128))
+_INDICES = (int64, int32)
+# Up to so many indices from the host are looked through, which takes 0.05 ms at most.
+_FEW = 1 << 16
 _CLANG_VENDORS = ("portable computing language", "intel(r) opencl")
 _alive: weakref.WeakSet[OpenCLDevice] = weakref.WeakSet()
 
@@ -137,6 +143,8 @@ class OpenCLDevice:
         out = self.empty(shape, dtype)
         if out.size:
             self._send(out, np.ascontiguousarray(array))
+            if dtype in _INDICES and out.size <= _FEW:
+                note_bounds(out, int(array.min()), int(array.max()))
         return out
 
     def _send(self, out: DeviceArray, host: np.ndarray[Any, Any]) -> None:
@@ -170,6 +178,10 @@ class OpenCLDevice:
     def bind(self, name: str, kernel: Callable[..., Any], dtype: DType) -> Callable[..., Any]:
         """See `OptionalDuties.bind`."""
         return kernel.make(self, dtype) if isinstance(kernel, Made) else kernel
+
+    def dtypes(self) -> frozenset[DType]:
+        """See `OptionalDuties.dtypes`."""
+        return _DTYPES if self.double else _DTYPES - _DOUBLE
 
     def describe(self) -> Mapping[str, str | int | float]:
         """See `OptionalDuties.describe`."""
@@ -217,6 +229,8 @@ class OpenCLDevice:
         x.buffer = self.allocate(x.dtype.itemsize)
         x.value = None
         self._send(x, host.reshape(1))
+        if x.dtype in _INDICES:
+            note_bounds(x, int(host), int(host))
 
     def compile(self, source: str, signatures: Mapping[str, str]) -> dict[str, Any]:
         """Builds a program, or finds it."""
@@ -243,10 +257,16 @@ class OpenCLDevice:
             return self.faults.slot(operator, message, kind)
 
     def check_faults(self) -> None:
-        """Raises what a kernel has reported."""
+        """See `rushlight.backend.codegen.Launcher.check_faults`."""
         if self.faults.pending:
             with self.lock:
                 self.faults.check()
+
+    def launched(self, suspect: bool) -> None:
+        """See `rushlight.backend.codegen.Launcher.launched`."""
+        if suspect or Faults.immediate:
+            with self.lock:
+                self.faults.check(late=False)
 
 
 class _Forked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, NamedTuple
 
@@ -24,7 +25,13 @@ class Pending(NamedTuple):
 
 
 class Faults:
-    """Slots in device memory, one for each launch that may fail, since the last check."""
+    """Slots in device memory, one for each launch that may fail, since the last check.
+
+    Attributes:
+        immediate: Each such launch is waited for; of all devices.
+    """
+
+    immediate = False
 
     def __init__(self, device: Any) -> None:
         self.device = device
@@ -44,11 +51,11 @@ class Faults:
     def _clear(self) -> None:
         cl.enqueue_copy(self.device.queue, self.buffer, np.zeros(2 * _SLOTS, np.int64))
 
-    def check(self) -> None:
-        """Waits, and raises the first fault that was reported."""
+    def check(self, late: bool = True) -> None:
+        """Waits, and raises the first fault that was reported; `late`: perhaps by another call."""
         if not self.pending:
             return
-        found = np.empty((_SLOTS, 2), np.int64)
+        found = np.empty((len(self.pending), 2), np.int64)
         cl.enqueue_copy(self.device.queue, found, self.buffer)
         pending, self.pending = self.pending, []
         for slot, entry in enumerate(pending):
@@ -59,7 +66,33 @@ class Faults:
                     entry.operator,
                     entry.message.replace("{value}", str(int(found[slot, 1]))),
                     given=f"the call at {entry.line}",
+                    fix="correct what is given there; with RUSHLIGHT_OPENCL_FAULTS=immediate such "
+                    "an error is raised where it happens"
+                    if late
+                    else None,
                 )
+
+
+def faults(when: str) -> None:
+    """Chooses when faults of kernels are raised, such as an index out of bounds.
+
+    Args:
+        when: "late": when a later call waits for the device, unless what is known on the host shows
+            them at once. "immediate": in the call that caused them, which waits for that.
+    Raises:
+        ValueError: It is neither.
+    """
+    if when not in ("late", "immediate"):
+        raise error(
+            ValueError,
+            "rushlight.opencl.faults",
+            f"there is no choice {when!r}",
+            expected="'late' or 'immediate'",
+        )
+    Faults.immediate = when == "immediate"
+
+
+faults(os.environ.get("RUSHLIGHT_OPENCL_FAULTS", "late"))
 
 
 def launching_line() -> str:

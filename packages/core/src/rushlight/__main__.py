@@ -187,6 +187,9 @@ def _device_line(one: dict[str, Any]) -> str:
     parts = [f"CAN'T BE USED: {one['cause']}" if "cause" in one else "works"]
     if "name" in one:
         parts.append(str(one["name"]))
+    own = facts.pop("dtypes", None)
+    if own is not None and (absent := [d.name for d in ALL if d.name not in own]):
+        parts.append(f"no {', '.join(absent)}")
     parts += [f"{key} {_told(value)}" for key, value in facts.items()]
     if one.get("duties"):
         parts.append("offers " + ", ".join(one["duties"]))

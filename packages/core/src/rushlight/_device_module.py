@@ -124,8 +124,9 @@ class DeviceModule(ModuleType):
 
     def is_bf16_supported(self, including_emulation: bool = True) -> bool:
         """Whether tensors can be bfloat16."""
-        backend = usable(self._kind)
-        return backend is not None and bfloat16 in backend.manifest.dtypes
+        from .backend._registry import dtypes_of
+
+        return usable(self._kind) is not None and bfloat16 in dtypes_of(self._place(None))
 
     # -- streams -------------------------------------------------------------------------
 

@@ -40,7 +40,11 @@ def missing_kernel(op: Operator, kind: Kind, *, host_too: bool = False) -> Excep
     others = (
         []
         if backend is None
-        else [d for d in ALL if d in backend.manifest.dtypes and backend.find_kernel(op.name, d)]
+        else [
+            d
+            for d in ALL
+            if d in backend.dtypes(kind.device.index or 0) and backend.find_kernel(op.name, d)
+        ]
     )
     fix = "compute this operator on another device"
     if others:

@@ -291,7 +291,7 @@ class Watch:
 
     def check_dtype(self, name: str, dtype: DType) -> bool:
         """Enters a dtype that the device does not have; says whether that is so."""
-        if dtype in self.backend.manifest.dtypes:
+        if dtype in self.backend.dtypes(self.place.index or 0):
             return False
         self._enter(name, MISSING, dtype, f"the device has no {dtype.name}")
         return True

@@ -131,9 +131,9 @@ def set_stream(stream: Stream) -> None:
 
 def get_device_capability(device: Any = None) -> dict[str, Any]:
     """What a device can do: "supported_dtypes", a set."""
-    from .backend import backend_for
+    from .backend._registry import dtypes_of
 
-    return {"supported_dtypes": set(backend_for(_place(device).type).manifest.dtypes)}
+    return {"supported_dtypes": set(dtypes_of(_place(device)))}
 
 
 # -- memory -------------------------------------------------------------------------------------

@@ -150,9 +150,9 @@ def to_kind(x: Tensor, kind: Kind, late: bool = False) -> Tensor:
 def _carried_first(here: Kind, there: Kind) -> bool:
     """Whether to convert after the way to another device: where both dtypes exist on both, the
     smaller one travels."""
-    if there.backend is None or here.dtype not in there.backend.manifest.dtypes:
+    if there.backend is None or here.dtype not in there.backend.dtypes(there.device.index or 0):
         return False
-    if here.backend is None or there.dtype not in here.backend.manifest.dtypes:
+    if here.backend is None or there.dtype not in here.backend.dtypes(here.device.index or 0):
         return True
     return here.dtype.itemsize < there.dtype.itemsize
 

@@ -8,6 +8,8 @@ is written here, and a runtime that has none of them is complete.
 |--------------|-------------------------------|-----------------------|---------------------------|
 | description  | `describe`                    | reports, names and    | the device's label only   |
 |              |                               | properties of devices |                           |
+| dtypes       | `dtypes`                      | new tensors, reports, | all of the manifest's     |
+|              |                               | skips of tests        |                           |
 | binding      | `bind`                        | every kernel          | kernels are called as     |
 |              |                               |                       | they were registered      |
 | streams      | `stream`, `use_stream`,       | `rushlight.Stream`    | one queue: all streams    |
@@ -27,9 +29,9 @@ is written here, and a runtime that has none of them is complete.
 | compile      | `compile`                     | reserved              | one kernel call for each  |
 |              |                               |                       | operator                  |
 
-Protocol 1.0 uses `describe` and `bind`; 1.1 all but `compile`, which is kept for
-`rushlight.compile`.  The core may start to use another in any minor version of the protocol; it
-never requires one within a major version.
+Protocol 1.0 uses `describe` and `bind`; 1.1 all but `dtypes` and `compile`; 1.2 all but
+`compile`, which is kept for `rushlight.compile`.  The core may start to use another in any minor
+version of the protocol; it never requires one within a major version.
 
 A call that needs more memory than there is raises `rushlight.OutOfMemoryError`, which stands in
 `rushlight.backend` too; a plain `MemoryError` of a kernel or of `allocate` is told as one.
@@ -57,6 +59,15 @@ class OptionalDuties(Protocol):
         "name" (as the vendor writes it) and "memory" (bytes) are shown everywhere; "major" and
         "minor" (of what the vendor calls capability) and "multi_processor_count" have meaning to
         programs; others are passed on as they are.
+        """
+        ...
+
+    # dtypes
+
+    def dtypes(self) -> frozenset[DType]:
+        """Dtypes that tensors can have on this device, where devices of the type differ.
+
+        Those that the manifest leaves out are not looked at.
         """
         ...
 
@@ -192,6 +203,7 @@ class OptionalDuties(Protocol):
 #: Optional duties by name, with the attributes that a runtime has for each.
 OPTIONAL: dict[str, tuple[str, ...]] = {
     "description": ("describe",),
+    "dtypes": ("dtypes",),
     "binding": ("bind",),
     "streams": ("stream", "use_stream", "stream_done"),
     "events": ("record_event", "wait_event", "event_done", "synchronize_event", "elapsed"),

@@ -179,13 +179,14 @@ def kind_of(where: device, dtype: DType) -> Kind:
                 _kinds[where, dtype] = made
             return made
         backend = backend_for(where.type)
-        if dtype not in backend.manifest.dtypes:
+        has = backend.dtypes(label.index or 0)
+        if dtype not in has:
             raise error(
                 TypeError,
                 f"device '{where}'",
                 f"it has no {dtype}",
                 given=f"{dtype}",
-                expected=", ".join(d.name for d in _dtypes.ALL if d in backend.manifest.dtypes),
+                expected=", ".join(d.name for d in _dtypes.ALL if d in has),
                 fix="convert to one of these first, for example x.to(rushlight.float32)",
             )
         made = Kind(label, dtype, backend)

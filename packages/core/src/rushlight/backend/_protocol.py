@@ -13,7 +13,7 @@ from .._dtypes import DType
 
 #: (major, minor) of this protocol.  A minor version only adds; backends written for the two minors
 #: before this one, with the same major, keep working, and others are refused when they are loaded.
-API_VERSION = (1, 1)
+API_VERSION = (1, 2)
 Kernel = Callable[..., Any]
 KernelEntry = Kernel | Mapping[str, Kernel]
 K = TypeVar("K", bound=KernelEntry)
@@ -98,8 +98,9 @@ class Manifest:
     """What a device can do; skips, docs and coverage tables follow from it.
 
     Attributes:
-        dtypes: Types that tensors can have on the device.  Making a tensor of another one raises
-            `TypeError`, tests of it are skipped, `rushlight.preflight` calls it missing.
+        dtypes: Types that tensors can have on a device of the type.  Making a tensor of another one
+            raises `TypeError`, tests of it are skipped, `rushlight.preflight` calls it missing.  A
+            device that has fewer says so by its runtime's `dtypes`.
         host_memory: Host arrays can be used without a copy (`from_numpy`, `Tensor.numpy`), and 0-d
             tensors of the device join those of any other.
         indexed: There can be several devices of the type, told apart by index.
@@ -155,6 +156,7 @@ class Backend:
         self.namespace = dict(namespace or {})
         self._make_device = device
         self._runtimes: dict[int, DeviceRuntime] = {}
+        self._dtypes: dict[int, frozenset[DType]] = {}
         self._kernels: dict[str, list[tuple[KernelEntry, frozenset[DType] | None]]] = {}
         #: Called when a kernel is added after tensors of the device exist.
         self.listeners: list[Callable[[], None]] = []
@@ -206,6 +208,17 @@ class Backend:
     def opened(self, index: int) -> DeviceRuntime | None:
         """The runtime of one device if it was asked for before."""
         return self._runtimes.get(index)
+
+    def dtypes(self, index: int) -> frozenset[DType]:
+        """The manifest's dtypes that one device has; it is opened for that."""
+        found = self._dtypes.get(index)
+        if found is None:
+            found = self.manifest.dtypes
+            own = getattr(self.runtime(index), "dtypes", None)
+            if callable(own):
+                found &= own()
+            self._dtypes[index] = found
+        return found
 
     def index_of(self, runtime: DeviceRuntime | None) -> int | None:
         """The index of a runtime, None if it is another backend's."""

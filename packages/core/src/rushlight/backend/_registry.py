@@ -12,6 +12,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from .._device import device
+from .._dtypes import DType
 from .._errors import error
 from ._current import current_index
 from ._protocol import API_VERSION, Backend, Failure
@@ -267,6 +268,12 @@ def normalized(label: device | str | int) -> device:
             expected=f"an index below {backend.count()}",
         )
     return device(made.type, index)
+
+
+def dtypes_of(label: device | str) -> frozenset[DType]:
+    """The dtypes that tensors can have on a device, which is opened for that."""
+    where = normalized(label)
+    return backend_for(where.type).dtypes(where.index or 0)
 
 
 def loaded() -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from .._errors import Explained
 from . import _registry
-from ._duties import optional_duties
+from ._duties import has_duty, optional_duties
 from ._registry import _described, _owner, backend_for, entry_points
 
 
@@ -92,6 +92,8 @@ def _described_device(kind: str, index: int) -> dict[str, Any]:
         if callable(describe):
             found.update(describe())
         found["duties"] = optional_duties(runtime)
+        if has_duty(runtime, "dtypes"):
+            found["dtypes"] = sorted(dtype.name for dtype in backend.dtypes(index))
     except Exception as raised:
         found["cause"] = f"{type(raised).__name__}: {raised}"
     return found

@@ -18,7 +18,7 @@ from .._registered import operators
 from .._tensor.construction import from_host
 from .._tensor.tensor import Tensor, storage_of
 from .._views import detached
-from ..backend import backend_for
+from ..backend._registry import dtypes_of
 from .checks import arguments, assert_same, host_of, is_smooth, placed, run
 from .samples import Sample
 
@@ -133,7 +133,7 @@ def surroundings(x: Tensor) -> bytes:
 
 def _check_inplace_gradient(sample: Sample, form: Form, device: str) -> None:
     """Autograd sees through the write."""
-    has = backend_for(Device(device).type).manifest.dtypes
+    has = dtypes_of(device)
     dtype = _dtypes.float64 if _dtypes.float64 in has else _dtypes.float32
     given = arguments(sample, dtype, device)
     x = given[0]

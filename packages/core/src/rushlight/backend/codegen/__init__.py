@@ -19,6 +19,7 @@ from .array import (
     broadcast_strides,
     coalesced,
     is_dense,
+    note_bounds,
     row_major,
 )
 from .cholesky import cholesky
@@ -78,6 +79,6 @@ __all__ = [
     "Movement", "Products", "Recorded", "Reduction", "Table", "Walk", "broadcast_shape",
     "broadcast_strides", "cast", "coalesced", "computed", "constant", "elementwise",
     "host_number", "is_dense", "kernel_number", "kernel_table", "launch_range", "literal",
-    "load", "loaded", "matmul", "memory_type", "movement", "of_operands", "param", "program",
-    "reductions", "row_major", "select", "statements", "stored", "suffix",
+    "load", "loaded", "matmul", "memory_type", "movement", "note_bounds", "of_operands",
+    "param", "program", "reductions", "row_major", "select", "statements", "stored", "suffix",
 ]  # fmt: skip

@@ -107,6 +107,33 @@ class DeviceArray:
     __array_ufunc__ = None
 
 
+def note_bounds(x: DeviceArray, low: int, high: int) -> None:
+    """Notes on an array's memory that whole numbers from `low` to `high` have been put there.
+
+    What is noted costs nothing to look at, unlike the numbers: it tells a bad index before any
+    kernel has run.  It may be out of date, so it is a reason to look closer, and no more.
+    """
+    try:
+        x.buffer.bounds = (low, high)
+    except AttributeError:  # the launcher's buffers take no notes
+        pass
+
+
+def keep_bounds(out: DeviceArray, x: DeviceArray) -> None:
+    """Notes for numbers that were taken from `x` what is noted there."""
+    noted = getattr(x.buffer, "bounds", None)
+    if noted is not None:
+        out.buffer.bounds = noted
+
+
+def beyond(x: DeviceArray, low: int, high: int, ignored: int | None = None) -> bool:
+    """What is noted of an array's numbers goes below `low` or above `high`."""
+    noted = getattr(x.buffer, "bounds", None)
+    if noted is None:
+        return False
+    return bool((noted[0] < low and noted[0] != ignored) or noted[1] > high)
+
+
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Strides of a dense array.
 

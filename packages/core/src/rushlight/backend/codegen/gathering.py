@@ -10,13 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..._dtypes import DType, bool_, int64
+from ..._dtypes import DType, bool_, int32, int64
 from ..._errors import error
-from .array import DeviceArray, broadcast_shape, broadcast_strides, row_major
+from .array import (
+    DeviceArray,
+    beyond,
+    broadcast_shape,
+    broadcast_strides,
+    keep_bounds,
+    row_major,
+)
 from .registry import Family, Kernel
 from .walking import WIDTHS, Walk
 
 gathering = Family()
+_OUT_OF_BOUNDS = "index {value} is out of bounds for dimension {dim} with size {size}"
 
 
 def index_lines(count: int, negative: bool, otherwise: str) -> str:
@@ -49,7 +57,7 @@ def index_numbers(
     who: str,
     sizes: Sequence[tuple[int, int, int]],
     kind: type[Exception],
-    negative: bool,
+    message: str = _OUT_OF_BOUNDS,
 ) -> list[Any]:
     """Values for `index_scalars`, from each index's dimension, size and step."""
     buffer: Any = None
@@ -57,13 +65,25 @@ def index_numbers(
     while not slots or slots[-1] - slots[0] != len(sizes) - 1:  # a check came between: once more
         slots = []
         for dim, size, _ in sizes:
-            text = f"index {{value}} is out of bounds for dimension {dim} with size {size}"
+            text = message.replace("{dim}", str(dim)).replace("{size}", str(size))
             buffer, slot = device.fault(who, text, kind)
             slots.append(slot)
     numbers: list[Any] = [buffer]
     for slot, (_, size, step) in zip(slots, sizes, strict=True):
         numbers += [slot, size, step]
     return numbers
+
+
+def are_suspect(
+    indices: Sequence[tuple[DeviceArray, tuple[int, ...]]],
+    sizes: Sequence[tuple[int, int, int]],
+    negative: bool,
+) -> bool:
+    """Whether what is known of indices on the host says that one is out of bounds."""
+    return any(
+        beyond(index, -size if negative else 0, size - 1)
+        for (index, _), (_, size, _) in zip(indices, sizes, strict=True)
+    )
 
 
 def as_index(x: DeviceArray) -> DeviceArray:
@@ -83,11 +103,19 @@ class Gather:
         dtype: Type of the elements.
         negative: Indices may count from the end.
         kind: What an index out of bounds raises.
+        message: What is said of it; `{value}`, `{dim}` and `{size}` are filled in.
     """
 
     def __init__(
-        self, device: Any, who: str, dtype: DType, negative: bool, kind: type[Exception]
+        self,
+        device: Any,
+        who: str,
+        dtype: DType,
+        negative: bool,
+        kind: type[Exception],
+        message: str = _OUT_OF_BOUNDS,
     ) -> None:
+        self.message = message
         self.device = device
         self.who = who
         self.dtype = dtype
@@ -128,9 +156,11 @@ class Gather:
         """
         out: DeviceArray = self.device.empty(shape, self.dtype)
         if out.size:
-            numbers = index_numbers(self.device, self.who, sizes, self.kind, self.negative)
+            numbers = index_numbers(self.device, self.who, sizes, self.kind, self.message)
             walk = self._walk(len(indices))
             walk(shape, (out, out.strides), (x, strides), *indices, numbers=numbers)
+            self.device.launched(are_suspect(indices, sizes, self.negative))
+            keep_bounds(out, x)
         return out
 
 
@@ -181,6 +211,25 @@ def index_select_kernel(device: Any, dtype: DType) -> Kernel:
             [(dim, x.shape[dim], x.strides[dim])],
         )  # fmt: skip
         return out if final is None else out.geometry(final, (), 0)
+
+    return kernel
+
+
+@gathering.kernel("embedding")
+def embedding_kernel(device: Any, dtype: DType) -> Kernel:
+    message = "index out of range in self: {value}, in a table of {size} rows"
+    read = Gather(device, "embedding", dtype, False, IndexError, message)
+
+    def kernel(weight: DeviceArray, indices: DeviceArray, **settings: Any) -> DeviceArray:
+        if len(weight.shape) != 2 or indices.dtype not in (int64, int32):
+            raise ValueError(f"{weight!r} is no table for {indices!r}")
+        index = as_index(indices)
+        rows, columns = weight.shape
+        step, along = weight.strides
+        return read(
+            (*index.shape, columns), weight, (*(0,) * len(index.shape), along),
+            [(index, (*index.strides, 0))], [(0, rows, step)],
+        )  # fmt: skip
 
     return kernel
 

@@ -61,6 +61,17 @@ class Launcher(Protocol):
         """Waits, and raises what a kernel has reported."""
         ...
 
+    def launched(self, suspect: bool) -> None:
+        """Called after the launch of a kernel that got a fault's place.
+
+        Where the user has asked for that, and where it is suspect, the device waits and raises what
+        the kernel has reported; otherwise it goes on, and raises it at the next synchronisation.
+
+        Args:
+            suspect: What is known of the indices says that one is out of bounds.
+        """
+        ...
+
 
 #: Bytes that may be read and written beyond the end of every allocation.
 PADDING = 1024

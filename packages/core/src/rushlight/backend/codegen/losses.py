@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..._dtypes import DType
-from .array import DeviceArray
+from .array import DeviceArray, beyond
 from .printing import loaded, stored
 from .registry import Family, Kernel
 from .rowwise import Let, Map, Once, RowKernels, Rows, Stage, Sweep, added, dense, split_at
@@ -51,6 +51,8 @@ class Loss(RowKernels):
         numbers = () if ignored is None else (ignored,)
         fault = self.device.fault(who, _OUT_OF_BOUNDS, IndexError) if who else None
         found(tuple(given.values()), *sizes, *numbers, fault=fault)
+        if fault is not None:
+            self.device.launched(beyond(given["target"], 0, sizes[1] - 1, ignored))
 
     def write(self, name: str, x: DeviceArray, value: str, place: str) -> str:
         """A statement that stores a result."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..._dtypes import DType, bool_, complex128, float64, int64
-from .array import DeviceArray, row_major
+from ..._dtypes import DType, bool_, complex128, float64, int32, int64
+from .array import DeviceArray, keep_bounds, row_major
 from .dialect import suffix
 from .elementwise import Elementwise, of_operands
 from .expression import Expr, cast
@@ -15,6 +15,7 @@ from .printing import memory_type, program, stored
 from .registry import Family, Kernel
 
 movement = Family()
+_INDICES = (int64, int32)
 
 
 def converted_to(
@@ -46,11 +47,15 @@ class Movement:
         """A dense array of the values in a dtype."""
         if x.buffer is None or x.dense:
             made: DeviceArray = self._convert.run((x,), (dtype,))
+            if dtype in _INDICES and x.dtype in _INDICES:
+                keep_bounds(made.settled(), x)
             return made
         # Elementwise results keep the order that packed operands have in memory; this must not.
         out: DeviceArray = self.device.empty(x.shape, dtype)
         if out.size:
             self._convert.run((x,), (dtype,), out=out)
+        if dtype in _INDICES and x.dtype in _INDICES:
+            keep_bounds(out, x)
         return out
 
     def copy(self, target: DeviceArray, source: DeviceArray) -> None:

@@ -18,6 +18,7 @@ from .array import DeviceArray, broadcast_strides, coalesced, row_major
 from .dialect import suffix
 from .expression import computed
 from .gathering import (
+    are_suspect,
     as_index,
     broadcast_to,
     index_layout,
@@ -202,12 +203,13 @@ class Writer:
         m = math.prod(shape)
         if not m or not src.size:
             return out
-        numbers = index_numbers(device, self.who, sizes, self.kind, self.negative)
+        numbers = index_numbers(device, self.who, sizes, self.kind)
         slots = (numbers[0], numbers[1], len(sizes))
         places = device.empty(shape, int64)
         self._walk("places", len(indices))(
             shape, (places, places.strides), (0, at), *indices, numbers=numbers
         )
+        device.launched(are_suspect(indices, sizes, self.negative))
         flat = places.geometry((m,), (1,), 0)
         ndim = len(src.shape)
         inner = (0,) * (ndim - len(shape))

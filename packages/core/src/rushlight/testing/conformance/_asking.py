@@ -9,6 +9,7 @@ from pathlib import Path
 from ..._device import device as Device
 from ..._errors import Explained
 from ...backend import Backend, backend_for
+from ...backend._registry import dtypes_of
 from ..suite import Call
 from ._case import Case, Missing, Result, Skip
 
@@ -45,7 +46,7 @@ def ask(case: Case, device: str) -> Result:
 
 def _asked(case: Case, device: str) -> tuple[str, str, str]:
     if case.needs:
-        has = backend_of(device).manifest.dtypes
+        has = dtypes_of(device)
         lacking = case.needs - has
         if lacking:
             narrowed = case.call.narrowed() if isinstance(case.call, Call) else None

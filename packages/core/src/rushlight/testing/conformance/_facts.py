@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from ..._dtypes import ALL, DType
 from ..._registered import operators
+from ...backend._registry import dtypes_of
 from ...backend._report import described_backend, owners_of
 from ._asking import backend_of
 
@@ -36,7 +38,7 @@ def facts_of(device: str) -> dict[str, Any]:
         "platform": platform.platform(),
     }
     try:
-        backend = backend_of(device)
+        backend, has = backend_of(device), dtypes_of(device)
     except Exception as raised:
         return {**found, "cause": f"{type(raised).__name__}: {raised}"}
     described = described_backend(backend.name)
@@ -45,14 +47,14 @@ def facts_of(device: str) -> dict[str, Any]:
         **found,
         "provider": owners or "this process",
         "notes": described.get("notes", ""),
-        "dtypes": [d.name for d in ALL if d in backend.manifest.dtypes],
+        "dtypes": [d.name for d in ALL if d in has],
         "devices": described.get("devices", []),
-        "kernels": {name: _classes(backend, name) for name in operators if _classes(backend, name)},
+        "kernels": {
+            name: classes for name in operators if (classes := _classes(backend, name, has))
+        },
     }
 
 
-def _classes(backend: Any, name: str) -> list[str]:
-    has = {
-        class_of(d) for d in ALL if d in backend.manifest.dtypes and backend.find_kernel(name, d)
-    }
+def _classes(backend: Any, name: str, dtypes: Collection[DType]) -> list[str]:
+    has = {class_of(d) for d in dtypes if backend.find_kernel(name, d)}
     return [each for each in CLASSES if each in has]

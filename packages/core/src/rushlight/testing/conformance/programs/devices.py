@@ -8,7 +8,7 @@ import rushlight as rl
 
 from ...._dtypes import ALL
 from ...._tensor.construction import from_host
-from ....backend._registry import normalized
+from ....backend._registry import dtypes_of, normalized
 from .. import _asking
 from .._case import Skip
 from ._table import program
@@ -42,7 +42,7 @@ _PARTNERS = {"same_type": _pair, "other_backend": _other}
 def copies_both_ways(device: str, partner: object) -> None:
     """Bits survive the way to the other device and back, in every dtype both have."""
     here, there = partner(device)  # type: ignore[operator]
-    both = _asking.backend_of(here).manifest.dtypes & _asking.backend_of(there).manifest.dtypes
+    both = dtypes_of(here) & dtypes_of(there)
     for dtype in sorted(both, key=ALL.index):
         host = extremes(dtype)
         x = from_host(host, normalized(here))

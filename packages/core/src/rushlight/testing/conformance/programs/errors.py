@@ -10,7 +10,7 @@ import rushlight as rl
 from ...._dtypes import ALL
 from ...._registered import operators
 from ....backend import backend_for
-from ....backend._registry import normalized
+from ....backend._registry import dtypes_of, normalized
 from .._asking import backend_of
 from .._case import Skip
 from ._table import program
@@ -147,7 +147,7 @@ def there_is_no_such_device(device: str) -> None:
 @program("errors", level=2)
 def dtypes_that_are_absent(device: str) -> None:
     """A dtype that the manifest leaves out is a TypeError, before anything is computed."""
-    absent = [d for d in ALL if d not in backend_of(device).manifest.dtypes]
+    absent = [d for d in ALL if d not in dtypes_of(device)]
     if not absent:
         raise Skip("the device has all dtypes")
     x = _x(device)

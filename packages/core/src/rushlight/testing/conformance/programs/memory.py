@@ -12,7 +12,7 @@ import rushlight as rl
 from ...._dtypes import ALL, DType, uint8
 from ...._registered import operators
 from ...._tensor.construction import convert, from_host, to_host
-from ....backend._registry import normalized
+from ....backend._registry import dtypes_of, normalized
 from .._asking import backend_of
 from .._case import Skip
 from ._table import program
@@ -98,7 +98,7 @@ def conversion(device: str, dtype: DType) -> None:
     numbers = np.array([0, 1, 2, 3, 77, 100]) % (2 if dtype is rl.bool else 128)
     host = convert(numbers, dtype)
     x = from_host(host, normalized(device))
-    for other in sorted(backend_of(device).manifest.dtypes, key=ALL.index):
+    for other in sorted(dtypes_of(device), key=ALL.index):
         expected = convert(host, other)
         assert bits(x.to(other)) == expected.tobytes(), f"cast to {other.name}"
         y = rl.zeros(6, dtype=other, device=device)
