@@ -28,6 +28,7 @@ from .counting import counting
 from .dialect import Dialect, suffix
 from .elementwise import Elementwise, launch_range, of_operands
 from .expression import Expr, cast, computed, constant, load, param, select
+from .fourier import fourier
 from .gathering import gathering
 from .launcher import FLAT, PADDING, Launch, Launcher
 from .losses import losses
@@ -54,7 +55,7 @@ from .walking import Walk
 FAMILIES: tuple[Family, ...] = (
     (movement, elementwise, reductions, matmul, rearranging, scans, gathering, scattering)
     + (sorting, counting, random, polynomials, convolution, pooling, optimising)
-    + (softmaxes, normalising, losses)
+    + (softmaxes, normalising, losses, fourier)
     + (triangular, cholesky, lu)
 )  # fmt: skip
 #: Kernels that take `out=`: any fitting array for the elementwise ones and optimisers' steps, for
