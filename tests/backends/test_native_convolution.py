@@ -83,6 +83,9 @@ LARGE = {
     "depthwise": ((3, 6, 30, 30), (6, 1, 3, 3), {"padding": (1, 1), "groups": 6}),
     "grouped": ((2, 32, 20, 20), (32, 8, 3, 3), {"padding": (1, 1), "groups": 4}),
     "many pixels": ((9, 2, 40, 40), (5, 2, 3, 3), {"padding": (1, 1)}),
+    "small tiles": ((5, 24, 30, 33), (30, 24, 3, 3), {"padding": (1, 0)}),
+    "large tiles": ((9, 34, 39, 41), (41, 34, 3, 3), {"padding": (1, 1)}),
+    "tiles step by step": ((7, 130, 9, 11), (137, 130, 3, 3), {"padding": (2, 1)}),
 }
 
 
@@ -109,6 +112,37 @@ def test_results_do_not_depend_on_the_number_of_threads(
             assert np.array_equal(one, two)
 
 
+@given(st.data())
+@settings(max_examples=25)
+def test_windows_of_steps_of_one(native: Any, data: st.DataObject) -> None:
+    """3x3 windows with enough channels for the transforms, on planes of all sizes."""
+    batch, inner, outer = (data.draw(st.sampled_from(c)) for c in ((1, 3, 8), (31, 64), (32, 45)))
+    padding = data.draw(st.tuples(st.integers(0, 2), st.integers(0, 2)))
+    size = tuple(data.draw(st.integers(3 - min(p, 1) * 2, 33)) for p in padding)
+    options = {"stride": (1, 1), "padding": padding, "dilation": (1, 1), "groups": 1}
+    x, weight = real(batch, inner, *size), real(outer, inner, 3, 3, seed=1)
+    out = near(native, "conv", x, weight, **options)
+    g = real(*out.shape, seed=2)
+    near(native, "conv_grad_input", g, weight, input_size=size, **options)
+    near(native, "conv_grad_weight", g, x, kernel_size=(3, 3), **options)
+
+
+@pytest.mark.parametrize("channels", [16, 40, 200])
+def test_transforms_are_about_as_exact_as_sums(native: Any, channels: int) -> None:
+    options = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
+    for positive in (False, True):
+        x = real(4, channels, 32, 32)
+        x = np.maximum(x, 0) if positive else x
+        weight = real(40, channels, 3, 3, seed=1)
+        exact = NUMPY.find_kernel("conv", rushlight.float64)(
+            x.astype(np.float64), weight.astype(np.float64), **options
+        )
+        got = native.find_kernel("conv", rushlight.float32)(x, weight, **options)
+        error = np.abs(got - exact) / np.sqrt((exact**2).mean())
+        assert error.mean() < 8e-7
+        assert error.max() < 1.5e-5
+
+
 def test_operands_may_be_laid_out_in_any_way(native: Any) -> None:
     options = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
     x = real(9, 6, 8, 2).transpose(3, 2, 0, 1)
@@ -119,16 +153,65 @@ def test_operands_may_be_laid_out_in_any_way(native: Any) -> None:
     near(native, "conv_grad_weight", g, x, kernel_size=(3, 3), **options)
 
 
-def test_what_is_not_finite_stays_in_its_window(native: Any) -> None:
+@pytest.mark.parametrize("channels", [2, 40])  # windows themselves, and transforms
+def test_what_is_not_finite_stays_in_its_window(native: Any, channels: int) -> None:
     options = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
     conv = native.find_kernel("conv", rushlight.float32)
+    back = native.find_kernel("conv_grad_input", rushlight.float32)
     for size in (6, 40):
-        x = np.zeros((2, 2, size, size), np.float32)
-        x[1, 0, 3, size - 1] = np.nan
-        out = conv(x, np.ones((3, 2, 3, 3), np.float32), **options)
-        seen = np.zeros(out.shape, bool)
-        seen[1, :, 2:5, size - 2 :] = True
-        np.testing.assert_array_equal(np.isnan(out), seen)
+        for bad in (np.nan, np.inf, -np.inf):
+            x = np.zeros((2, channels, size, size), np.float32)
+            x[1, 0, 3, size - 1] = bad
+            weight = np.ones((channels, channels, 3, 3), np.float32)
+            out = np.zeros(x.shape, np.float32)
+            out[1, :, 2:5, size - 2 :] = bad
+            np.testing.assert_array_equal(conv(x, weight, **options), out)
+            got = back(x, weight, input_size=(size, size), **options)
+            np.testing.assert_array_equal(got, out)
+
+
+def test_transforms_do_not_overflow_before_the_result(native: Any) -> None:
+    options = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
+    x, weight = real(2, 64, 32, 32), real(64, 64, 3, 3, seed=1)
+    plain = near(native, "conv", x, weight, **options)
+    x[1, 2, 5, 4], x[1, 2, 5, 6] = 3e38, -3e38
+    weight[:, 2] *= 0.1
+    out = near(native, "conv", x, weight, **options)
+    assert np.isfinite(out).all()
+    # What does not see the large pixels is as exact as without them.
+    exact = NUMPY.find_kernel("conv", rushlight.float64)(
+        x.astype(np.float64), weight.astype(np.float64), **options
+    )
+    far = np.abs(exact) < 1e4
+    assert far.mean() > 0.9
+    np.testing.assert_allclose(out[far], exact[far], atol=1e-4 * np.abs(plain).max())
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4], ids=["dense", "grouped", "depthwise"])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_gradients_of_the_weight_are_not_finite_where_a_tap_sees_it(
+    native: Any, bad: float, stride: int, groups: int
+) -> None:
+    options = {"stride": (stride, stride), "padding": (1, 1), "dilation": (1, 1)}
+    options |= {"groups": groups}
+    kernel = native.find_kernel("conv_grad_weight", rushlight.float32)
+    for size in (5, 8, 19):
+        # The first and the last pixel lie next to the padding; a tap must reach them to see them.
+        for place in ((0, 0), (size - 1, size - 1), (2, size - 1), (3, 2)):
+            x = real(2, 4, size, size)
+            x[1, 1, *place] = bad
+            out = (size - 1) // stride + 1
+            g = real(2, 4, out, out, seed=1)
+            got = kernel(g, x, kernel_size=(3, 3), **options)
+            reached = np.zeros((3, 3), bool)
+            for tap in np.ndindex(3, 3):
+                first = [p + 1 - k for p, k in zip(place, tap, strict=True)]
+                reached[tap] = all(i % stride == 0 and 0 <= i // stride < out for i in first)
+            seen = np.zeros(got.shape, bool)
+            block = 4 // groups
+            seen[1 // block * block : (1 // block + 1) * block, 1 % block] = reached
+            np.testing.assert_array_equal(~np.isfinite(got), seen)
 
 
 def test_other_dtypes_and_empty_operands_are_numpys(native: Any) -> None:

@@ -98,6 +98,9 @@ static void flatten(conv_pass *p) {
 
 static bool run(conv_pass *p) {
     if (p->rows == 1 && p->channels == 1 && p->groups > 1) return conv_depthwise_pass(p);
+    bool done;
+    if (!conv_winograd_pass(p, &done)) return false;
+    if (done) return true;
     flatten(p);
     return conv_run_pass(p);
 }

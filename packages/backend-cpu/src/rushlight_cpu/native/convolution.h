@@ -44,6 +44,9 @@ typedef struct {
 /* Each returns false with an error set. */
 bool conv_run_pass(const conv_pass *pass);
 bool conv_depthwise_pass(const conv_pass *pass);
+/* `done` says whether the result was written: not if another way is quicker, or if it would not be
+   finite. */
+bool conv_winograd_pass(const conv_pass *pass, bool *done);
 bool conv_weight_gradient(const conv_shape *shape, const float *g, const float *x, float *dw);
 bool conv_depthwise_weight(const conv_shape *shape, const float *g, const float *x, float *dw);
 

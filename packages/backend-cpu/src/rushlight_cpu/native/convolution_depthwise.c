@@ -1,6 +1,8 @@
 /* Depthwise convolution: a plane at a time, with a multiply-add per tap. */
 #include "convolution.h"
 
+#include <math.h>
+
 #define ROWS 4 /* vectors of outputs in registers */
 
 typedef struct {
@@ -125,6 +127,35 @@ typedef struct {
     float *dw;
 } weight_work;
 
+/* The pixel that a tap at `first` reads at output `o`, or -1 where that is padding. */
+static int64_t pixel_at(const conv_shape *s, const int64_t *first, int64_t o) {
+    int64_t place[CONV_DIMS] = {o / s->out[2] / s->out[1], o / s->out[2] % s->out[1],
+                                o % s->out[2]};
+    int64_t at = 0;
+    for (int d = 0; d < CONV_DIMS; d++) {
+        const int64_t i = place[d] * s->stride[d] + first[d];
+        if (i < 0 || i >= s->size[d]) return -1;
+        at = at * s->size[d] + i;
+    }
+    return at;
+}
+
+/* One value, from the pairs that belong to it alone: in the planes an infinity also meets the zeros
+   between the rows of g, and that is NaN. */
+static float exact_tap(const weight_work *w, int64_t channel, int64_t tap) {
+    const conv_shape *s = w->s;
+    float total = 0;
+    for (int64_t image = 0; image < s->batch; image++) {
+        const int64_t plane = image * s->inner + channel;
+        const float *x = w->x + plane * s->in_plane, *g = w->g + plane * s->out_plane;
+        for (int64_t o = 0; o < s->out_plane; o++) {
+            const int64_t at = pixel_at(s, w->plane.p->at[tap], o);
+            total += g[o] * (at < 0 ? 0 : x[at]);
+        }
+    }
+    return total;
+}
+
 static void weight_task(void *context, int64_t channel) {
     weight_work *w = context;
     const conv_shape *s = w->s;
@@ -164,6 +195,9 @@ static void weight_task(void *context, int64_t channel) {
                 dw[t + i] += total;
             }
         }
+    }
+    for (int64_t t = 0; t < s->taps; t++) {
+        if (!isfinite(dw[t])) dw[t] = exact_tap(w, channel, t);
     }
     rl_give_slot(&pw->slots, slot);
 }
