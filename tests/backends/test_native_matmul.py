@@ -162,6 +162,9 @@ LARGE = [
     ("matmul", (256, 256), (256, 256)),
     ("linear", (2, 150, 90), (300, 90), (300,)),
     ("linear", (1, 1, 900), (1100, 900), (1100,)),
+    ("linear", (2, 300, 600), (250, 600), (250,)),
+    ("linear_weight", (2, 600, 260), (2, 600, 90)),
+    ("addmm", (300, 130), (300, 1100), (1100, 130)),
 ]
 
 
@@ -194,3 +197,26 @@ def test_small_tiles_pack_strips_of_the_right_operand(
     y[2, 1, 3] = np.inf
     x[2, 4] = np.nan
     near(native, "bmm", x, y)
+
+
+@pytest.mark.parametrize("turned", [(False, False), (False, True), (True, False), (True, True)])
+@pytest.mark.parametrize("sizes", [(261, 203, 700), (1100, 64, 80), (33, 403, 1301)])
+@pytest.mark.parametrize("part", ["plain", "part"])
+def test_large_products_reach_every_border(
+    native: Any, turned: tuple[bool, bool], sizes: tuple[int, int, int], part: str
+) -> None:
+    rng = np.random.default_rng(6)
+    m, n, k = sizes
+    x, y = (
+        lying(rng, shape[::-1] if t else shape, part)
+        for t, shape in zip(turned, ((m, k), (k, n)), strict=True)
+    )
+    x, y = (v.T if t else v for t, v in zip(turned, (x, y), strict=True))
+    x, y = x / np.float32(16), y / np.float32(16)
+    near(native, "mm", x, y)
+    for start in ((m, n), (1, n)):
+        near(native, "addmm", lying(rng, start, part), x, y)
+    x[m - 1, k - 1] = np.nan
+    out = native.find_kernel("mm", rushlight.float32)(x, y)
+    assert np.isnan(out[m - 1]).all()
+    assert not np.isnan(out[: m - 1]).any()

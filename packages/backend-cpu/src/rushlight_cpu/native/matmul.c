@@ -6,6 +6,7 @@
    it once, read it where it lies.
 
    Vectors, and what is empty, go to NumPy. */
+#include "large_product.h"
 #include "rl.h"
 #include "rl_strips.h"
 
@@ -285,7 +286,24 @@ static void cut(product *p, double work) {
     }
 }
 
-static void multiply(product *p) {
+/* The product for large_product.c, or false if that is not for it. */
+static bool as_large(const product *p, rl_large_product *q) {
+    if (p->count > 1 || p->is_double || p->alpha != 1 || !rl_is_large_product(p->m, p->n, p->k)) {
+        return false;
+    }
+    if (p->start && (p->start_column != sizeof(float) || p->beta != 1 ||
+                     p->start_row % (int64_t)sizeof(float))) {
+        return false;
+    }
+    *q = (rl_large_product){p->m, p->n, p->k,
+                             (const float *)p->a.data, (const float *)p->b.data, p->a.ld, p->b.ld,
+                             p->a.turned, p->b.turned, (float *)p->c, p->n,
+                             (const float *)p->start, p->start_row / (int64_t)sizeof(float)};
+    return true;
+}
+
+/* False with an error set. */
+static bool multiply(product *p) {
     double one = (double)p->m * (double)p->n * (double)p->k, work = one * (double)p->count;
     if (p->count == 1 && !p->is_double && p->m <= FEW_ROWS && !p->a.turned &&
         (p->b.turned || p->alpha == 1)) {
@@ -294,12 +312,14 @@ static void multiply(product *p) {
         RL_RELEASE_GIL(work > DIRECT)
         rl_parallel_range(p->n, grain < unit ? unit : grain, few_columns, p);
         RL_TAKE_GIL
-        return;
+        return true;
     }
     if (work <= DIRECT) {
         for (int64_t i = 0; i < p->count; i++) one_tile(p, i, 0, 0, p->m, p->n);
-        return;
+        return true;
     }
+    rl_large_product large;
+    if (as_large(p, &large)) return rl_multiply_large(&large);
     cut(p, work);
     int64_t grain = one < STACK_WORK ? 1 + (int64_t)(STACK_WORK / one) : 1;
     RL_RELEASE_GIL(true)
@@ -307,6 +327,7 @@ static void multiply(product *p) {
     rl_parallel_range(p->count * p->down * p->across, grain, tiles, p);
     rl_blas_all_threads();
     RL_TAKE_GIL
+    return true;
 }
 
 /* Calls */
@@ -404,7 +425,7 @@ static PyObject *tall(product *p, PyObject *x, PyObject *y, bool turn, int type)
     PyObject *out = rl_empty(d, shape, type);
     if (!out) return NULL;
     p->c = RL_DATA(out);
-    multiply(p);
+    if (!multiply(p)) Py_CLEAR(out);
     return out;
 }
 
@@ -434,7 +455,7 @@ static PyObject *stacks(product *p, PyObject *x, PyObject *y, int type) {
     PyObject *out = rl_empty(d, shape, type);
     if (out) {
         p->c = RL_DATA(out);
-        multiply(p);
+        if (!multiply(p)) Py_CLEAR(out);
     }
     rl_scratch_free(offsets);
     return out;
@@ -510,7 +531,7 @@ static PyObject *linear_weight(const rl_call *call) {
     }
     if (out) {
         p.c = RL_DATA(out);
-        multiply(&p);
+        if (!multiply(&p)) Py_CLEAR(out);
     }
     Py_XDECREF(copy_g);
     Py_XDECREF(copy_x);

@@ -1,0 +1,281 @@
+/* One large product of float32 matrices, by tiles of the result.
+
+   BLAS packs both operands of each part of a result, and reads them from memory again to use
+   them.  Here a strip of b is packed into the second-level cache and used at once.  Rows of a are
+   read where they lie; but a transposed a is packed first, once for all tiles.  Work is cut by
+   sizes only. */
+#include "large_product.h"
+
+#include "rl.h"
+#include "rl_gemm.h"
+#include "rl_slots.h"
+
+#define CACHED_DEPTH 512 /* of a strip */
+#define AHEAD 12 /* rows that are asked for early: the processor foresees none in another page */
+#define PACKED_ROWS (8 * RL_MR) /* at a time: panels lie too far apart for many to be cached */
+#define STAGE (2 * CACHED_DEPTH) /* of a, packed at a time */
+#define TILE_ROWS 512
+#define TILE_COLUMNS (8 * RL_NR)
+
+typedef struct {
+    const rl_large_product *p;
+    int64_t tile_rows, tile_columns, across;
+    int64_t depth; /* of a strip */
+    int64_t first, last; /* of k, at this stage */
+    float *panels;       /* a packed, a piece of `depth` after the other; or NULL */
+    rl_slots slots;      /* a strip of b each */
+} work;
+
+static inline int64_t least(int64_t x, int64_t y) { return x < y ? x : y; }
+static inline int64_t up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
+
+/* Packing */
+
+typedef int32_t indices __attribute__((vector_size(4 * RL_LANES)));
+
+/* Transposes a square of vectors: exchanges off-diagonal blocks of 2 x 2, of 4 x 4, ... */
+static inline __attribute__((always_inline)) void transpose(rl_vector *r) {
+    _Pragma("GCC unroll 4") for (int s = 1; s < RL_LANES; s *= 2) {
+        indices low, high;
+        for (int j = 0; j < RL_LANES; j++) {
+            low[j] = j & s ? RL_LANES + j - s : j;
+            high[j] = j & s ? RL_LANES + j : j + s;
+        }
+        _Pragma("GCC unroll 16") for (int i = 0; i < RL_LANES; i++) {
+            if (i & s) continue;
+            rl_vector x = r[i], y = r[i + s];
+            r[i] = __builtin_shuffle(x, y, low);
+            r[i + s] = __builtin_shuffle(x, y, high);
+        }
+    }
+}
+
+static inline int64_t panels_at(const work *w, int64_t k, int64_t i, int64_t depth) {
+    return up(w->p->m, RL_MR) * (k - w->first) + i * depth;
+}
+
+/* Rows of a transposed a in panels of RL_MR, [k][RL_MR]; rows past the last are 0. */
+static void pack_a(void *context, int64_t task) {
+    const work *w = context;
+    const rl_large_product *p = w->p;
+    int64_t i = task * PACKED_ROWS, rows = least(PACKED_ROWS, p->m - i);
+    int64_t whole = rows / RL_MR * RL_MR;
+    for (int64_t first = w->first; first < w->last; first += w->depth) {
+        int64_t depth = least(w->depth, w->last - first);
+        float *to = w->panels + panels_at(w, first, i, depth);
+        const float *a = p->a + first * p->lda + i;
+        rl_pack_rows(to + whole * depth, a + whole, rows - whole, depth, 1, p->lda);
+        for (int64_t k = 0; k < depth; k++, a += p->lda) {
+            float *at = to + k * RL_MR;
+            for (int64_t j = 0; j < rows; j += 16) __builtin_prefetch(a + AHEAD * p->lda + j);
+            for (int64_t j = 0; j < whole; j += RL_MR, at += RL_MR * depth) {
+                memcpy(at, a + j, sizeof(float) * RL_MR);
+            }
+        }
+    }
+}
+
+/* `some` columns of b side by side, as many vectors as they need; columns past the last are 0. */
+static void pack_b(float *to, const float *b, int64_t ldb, bool turned, int64_t depth,
+                   int64_t some) {
+    int64_t width = up(some, RL_LANES), whole = some / RL_LANES * RL_LANES;
+    if (!turned) {
+        for (int64_t k = 0; k < depth; k++, b += ldb, to += width) {
+            for (int64_t j = 0; j < width; j += 16) __builtin_prefetch(b + AHEAD * ldb + j);
+            for (int64_t j = 0; j < whole; j += RL_LANES) rl_store(to + j, rl_load(b + j));
+            for (int64_t j = whole; j < width; j++) to[j] = j < some ? b[j] : 0.0f;
+        }
+        return;
+    }
+    for (int64_t j = 0; j < width; j += RL_LANES, b += RL_LANES * ldb, to += RL_LANES) {
+        int64_t k = 0;
+        for (; j < whole && depth - k >= RL_LANES; k += RL_LANES) {
+            rl_vector r[RL_LANES];
+            _Pragma("GCC unroll 16") for (int i = 0; i < RL_LANES; i++) {
+                r[i] = rl_load(b + i * ldb + k);
+            }
+            transpose(r);
+            _Pragma("GCC unroll 16") for (int i = 0; i < RL_LANES; i++) {
+                rl_store(to + (k + i) * width, r[i]);
+            }
+        }
+        for (; k < depth; k++) {
+            for (int64_t i = 0; i < RL_LANES; i++) {
+                to[k * width + i] = j + i < some ? b[i * ldb + k] : 0.0f;
+            }
+        }
+    }
+}
+
+/* Tiles */
+
+/* c = a b + from, where `from` (rows `from_row` apart) may be c, another matrix, or NULL; a is
+   packed (RL_MR values for each k), or its rows are `lda` apart. */
+static inline __attribute__((always_inline)) void tile(const int nv, const bool packed,
+                                                       int64_t depth, const float *a, int64_t lda,
+                                                       const float *b, float *c, int64_t ldc,
+                                                       const float *from, int64_t from_row) {
+    rl_vector s[RL_MR][RL_NV];
+    _Pragma("GCC unroll 8") for (int i = 0; i < RL_MR; i++) {
+        _Pragma("GCC unroll 3") for (int v = 0; v < nv; v++) {
+            s[i][v] = (rl_vector){0};
+            __builtin_prefetch(c + i * ldc + v * RL_LANES, 1);
+        }
+    }
+    for (int64_t k = 0; k < depth; k++, b += nv * RL_LANES) {
+        rl_vector x[RL_NV];
+        _Pragma("GCC unroll 3") for (int v = 0; v < nv; v++) x[v] = rl_load(b + v * RL_LANES);
+        _Pragma("GCC unroll 8") for (int i = 0; i < RL_MR; i++) {
+            rl_vector w = rl_splat(packed ? a[k * RL_MR + i] : a[i * lda + k]);
+            _Pragma("GCC unroll 3") for (int v = 0; v < nv; v++) s[i][v] += w * x[v];
+        }
+    }
+    _Pragma("GCC unroll 8") for (int i = 0; i < RL_MR; i++) {
+        _Pragma("GCC unroll 3") for (int v = 0; v < nv; v++) {
+            rl_vector sum = s[i][v];
+            if (from) sum += rl_load(from + i * from_row + v * RL_LANES);
+            rl_store(c + i * ldc + v * RL_LANES, sum);
+        }
+    }
+}
+
+typedef struct {
+    int64_t rows, depth;
+    const float *a;
+    int64_t lda;
+    const float *b;
+    float *c;
+    int64_t ldc;
+    const float *from;
+    int64_t from_row;
+} strip;
+
+/* All whole panels of RL_MR rows. */
+#define PANELS(NAME, NV, PACKED)                                                                  \
+    static __attribute__((noinline)) void NAME(strip s) {                                         \
+        for (; s.rows >= RL_MR; s.rows -= RL_MR, s.c += RL_MR * s.ldc) {                          \
+            tile(NV, PACKED, s.depth, s.a, s.lda, s.b, s.c, s.ldc, s.from, s.from_row);           \
+            s.a += RL_MR * (PACKED ? s.depth : s.lda);                                            \
+            if (s.from) s.from += RL_MR * s.from_row;                                             \
+        }                                                                                         \
+    }
+PANELS(raw_1, 1, false)
+PANELS(raw_2, 2, false)
+PANELS(packed_1, 1, true)
+PANELS(packed_2, 2, true)
+#if RL_NV > 2
+PANELS(raw_3, 3, false)
+PANELS(packed_3, 3, true)
+#else
+#define raw_3 raw_2
+#define packed_3 packed_2
+#endif
+
+static void whole_panels(strip s, bool packed, int64_t vectors) {
+    (packed ? vectors == 1 ? packed_1 : vectors == 2 ? packed_2 : packed_3
+            : vectors == 1 ? raw_1 : vectors == 2 ? raw_2 : raw_3)(s);
+}
+
+/* The same for what is no whole panel, or no whole vectors: by way of a tile that is. */
+static void border(strip s, bool packed, int64_t columns) {
+    _Alignas(64) float whole[RL_MR * RL_NR], rows[RL_MR * CACHED_DEPTH];
+    for (; s.rows > 0; s.rows -= RL_MR, s.c += RL_MR * s.ldc) {
+        int64_t some = least(s.rows, RL_MR);
+        const float *a = s.a;
+        if (!packed) rl_pack_rows(rows, s.a, some, s.depth, s.lda, 1), a = rows;
+        whole_panels((strip){RL_MR, s.depth, a, 0, s.b, whole, RL_NR, NULL, 0}, true,
+                     up(columns, RL_LANES) / RL_LANES);
+        for (int64_t i = 0; i < some; i++) {
+            const float *sums = whole + i * RL_NR;
+            const float *more = s.from ? s.from + i * s.from_row : NULL;
+            for (int64_t j = 0; j < columns; j++) {
+                s.c[i * s.ldc + j] = more ? sums[j] + more[j] : sums[j];
+            }
+        }
+        s.a += RL_MR * (packed ? s.depth : s.lda);
+        if (s.from) s.from += RL_MR * s.from_row;
+    }
+}
+
+static void compute(void *context, int64_t task) {
+    work *w = context;
+    const rl_large_product *p = w->p;
+    int64_t i = task / w->across * w->tile_rows, j = task % w->across * w->tile_columns;
+    int64_t rows = least(p->m - i, w->tile_rows), last = least(p->n, j + w->tile_columns);
+    int slot;
+    float *b = rl_take_slot(&w->slots, &slot);
+    for (int64_t k = w->first; k < w->last; k += w->depth) {
+        int64_t depth = least(w->depth, w->last - k);
+        const float *a = w->panels ? w->panels + panels_at(w, k, i, depth)
+                                   : p->a + i * p->lda + k;
+        for (int64_t column = j; column < last; column += RL_NR) {
+            int64_t some = least(RL_NR, last - column);
+            pack_b(b, p->b + (p->turned_b ? column * p->ldb + k : k * p->ldb + column), p->ldb,
+                   p->turned_b, depth, some);
+            float *c = p->c + i * p->ldc + column;
+            strip s = {rows, depth, a, p->lda, b, c, p->ldc, c, p->ldc};
+            if (!k) {
+                s.from_row = p->start_row;
+                s.from = p->start ? p->start + i * p->start_row + column : NULL;
+            }
+            if (some % RL_LANES == 0) {
+                int64_t whole = rows / RL_MR * RL_MR;
+                whole_panels(s, w->panels, some / RL_LANES);
+                s.rows -= whole, s.a += whole * (w->panels ? depth : p->lda);
+                s.c += whole * s.ldc;
+                if (s.from) s.from += whole * s.from_row;
+            }
+            if (s.rows) border(s, w->panels, some);
+        }
+    }
+    rl_give_slot(&w->slots, slot);
+}
+
+/* Cuts tiles until there are enough for several cores to share evenly; columns first, because
+   every tile packs its strips of b. */
+static void cut(work *w) {
+    const rl_large_product *p = w->p;
+    w->tile_rows = TILE_ROWS, w->tile_columns = TILE_COLUMNS;
+    for (;;) {
+        int64_t down = (p->m + w->tile_rows - 1) / w->tile_rows;
+        w->across = (p->n + w->tile_columns - 1) / w->tile_columns;
+        if (down * w->across >= 8) return;
+        if (w->tile_columns > 2 * RL_NR) w->tile_columns /= 2;
+        else if (w->tile_rows > 32) w->tile_rows /= 2;
+        else return;
+    }
+}
+
+bool rl_is_large_product(int64_t m, int64_t n, int64_t k) {
+#ifdef __FMA__
+    return m >= 32 && n >= 32 && k >= 32 && m * n * k >= 1 << 22;
+#else
+    (void)m, (void)n, (void)k;
+    return false;
+#endif
+}
+
+bool rl_multiply_large(const rl_large_product *p) {
+    work w = {.p = p};
+    int64_t pieces = (p->k + CACHED_DEPTH - 1) / CACHED_DEPTH;
+    w.depth = least(up((p->k + pieces - 1) / pieces, RL_LANES), CACHED_DEPTH);
+    cut(&w);
+    int64_t tiles = (p->m + w.tile_rows - 1) / w.tile_rows * w.across;
+    int64_t packings = p->turned_a ? (p->m + PACKED_ROWS - 1) / PACKED_ROWS : 0;
+    int64_t stage = packings ? STAGE / w.depth * w.depth : p->k;
+    size_t room = (size_t)(up(p->m, RL_MR) * least(stage, p->k));
+    if (packings && !(w.panels = rl_scratch(sizeof(float) * room))) return false;
+    bool enough = rl_open_slots(&w.slots, sizeof(float) * (size_t)(RL_NR * w.depth), tiles);
+    if (enough) {
+        RL_RELEASE_GIL(true)
+        for (; w.first < p->k; w.first = w.last) {
+            w.last = least(w.first + stage, p->k);
+            rl_parallel(packings, pack_a, &w);
+            rl_parallel(tiles, compute, &w);
+        }
+        RL_TAKE_GIL
+        rl_scratch_free(w.slots.base);
+    }
+    rl_scratch_free(w.panels);
+    return enough;
+}
