@@ -80,7 +80,8 @@ def as_numpy(value: Any) -> np.ndarray:
         value = value.detach()
         if value.dtype.itemsize < 4:  # bfloat16 has no NumPy twin
             value = value.float()
-        value = value.cpu()
+        if hasattr(value, "cpu"):  # tinygrad's arrays come by `numpy` from wherever they are
+            value = value.cpu()
     if hasattr(value, "numpy"):
         value = value.numpy()
     return np.asarray(value, dtype=np.float64)

@@ -224,11 +224,12 @@ class OpenCLDevice:
         return self.movement.cast(x, x.dtype)
 
     def settle(self, x: DeviceArray) -> None:
-        """Gives memory to a number."""
+        """Gives memory to a number, without waiting for what runs before."""
         host = np.array(x.value).astype(x.dtype.numpy)
         x.buffer = self.allocate(x.dtype.itemsize)
         x.value = None
-        self._send(x, host.reshape(1))
+        with self.lock:
+            cl.enqueue_fill_buffer(self.queue, x.buffer, host, 0, host.nbytes)
         if x.dtype in _INDICES:
             note_bounds(x, int(host), int(host))
 

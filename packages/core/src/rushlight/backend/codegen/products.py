@@ -167,6 +167,9 @@ def pack(dtype: DType, d: Dialect) -> str:
     """Packs `SLICE` steps of a panel a work-item; lanes beyond the end become 0."""
     type = wide(dtype)
     near, far = read("from[l]", dtype), read("from[t * step]", dtype)
+    # What is multiplied has the bits that lie in memory.
+    same = type in VECTORS and int(type[1:]) == 8 * dtype.itemsize
+    fast = _whole_panels(dtype, d) if same else ""
     return f"""{d.kernel} k_pack({d.device} {type}* out, const {d.device} {memory_type(dtype)}* x,
         const i64 x_at, const i64 xo, const i64 xi, const i64 inner, const i64 lane,
         const i64 lanes, const i64 k, const i64 step, const i64 width) {{
@@ -175,6 +178,7 @@ def pack(dtype: DType, d: Dialect) -> str:
     const i64 here = lanes - panel * width < width ? lanes - panel * width : width;
     x += x_at + (z / inner) * xo + (z % inner) * xi + panel * width * lane + start * step;
     out += ((z * panels + panel) * k + start) * width;
+{fast}
     if (lane == 1) {{
         for (i64 t = 0; t < count; t++) {{
             const {d.device} {memory_type(dtype)}* from = x + t * step;
@@ -191,7 +195,106 @@ def pack(dtype: DType, d: Dialect) -> str:
 }}"""
 
 
+def _whole_panels(dtype: DType, d: Dialect) -> str:
+    """Packing by whole vectors: rows that lie as they will, or blocks that are transposed."""
+    vector, lanes = VECTORS[wide(dtype)]
+    half = vector.replace("16", "8") if lanes == 16 else vector
+    pointer = f"{d.device} unaligned*"
+
+    def copied(kind: str, width: int, at: int = 0) -> str:
+        return (
+            f"*({d.device} {kind}*)(out + t * {width} + {at}) ="
+            f" *(const {d.device} {kind}*)(x + t * step + {at});"
+        )
+
+    def block(rows: int, width: int, at: int) -> str:
+        """Transposes `rows` lanes of as many steps as a vector has."""
+        names = [f"v{n}" for n in range(rows)]
+        lines = [f"const {vector} {v} = *(const {pointer})(from + {n} * lane);"
+                 for n, v in enumerate(names)]  # fmt: skip
+        # Each round moves the highest bit of a row's number below the bits of the column's.
+        for turn in range(rows.bit_length() - 1):
+            made = [f"{chr(ord('a') + turn)}{n}" for n in range(rows)]
+            for n in range(rows):
+                x, y = names[n // 2], names[n // 2 + rows // 2]
+                first = n % 2 * lanes // 2
+                pairs = ", ".join(
+                    f"{v}.s{m:x}" for m in range(first, first + lanes // 2) for v in (x, y)
+                )
+                lines.append(f"const {vector} {made[n]} = ({vector})({pairs});")
+            names = made
+        step = lanes if width == rows else width
+        lines += [f"*({pointer})(to + {at} + {n} * {step}) = {v};" for n, v in enumerate(names)]
+        return "\n            ".join(lines)
+
+    return f"""    typedef {vector} unaligned __attribute__((aligned(sizeof({wide(dtype)}))));
+    typedef {half} unaligned_half __attribute__((aligned(sizeof({wide(dtype)}))));
+    if (lane == 1 && here == width) {{
+        if (width == {ROWS}) {{
+            for (i64 t = 0; t < count; t++) {{ {copied("unaligned_half", ROWS)} }}
+        }} else {{
+            for (i64 t = 0; t < count; t++) {{
+                {copied("unaligned", 2 * lanes)} {copied("unaligned", 2 * lanes, lanes)}
+            }}
+        }}
+        return;
+    }}
+    if (step == 1 && here == width && count == {SLICE}) {{
+        for (int l = 0; l < width; l += width == {ROWS} ? {ROWS} : {lanes})
+        for (int t = 0; t < {SLICE}; t += {lanes}) {{
+            const {d.device} {memory_type(dtype)}* from = x + l * lane + t;
+            {d.device} {wide(dtype)}* to = out + t * width + l;
+            if (width == {ROWS}) {{
+            {block(ROWS, ROWS, 0)}
+            }} else {{
+            {block(lanes, 2 * lanes, 0)}
+            }}
+        }}
+        return;
+    }}"""
+
+
 PACK_SIGNATURE = "p p i64 i64 i64 i64 i64 i64 i64 i64 i64"
+
+
+def _finished_half(dtype: DType, d: Dialect, half: int) -> str:
+    """Stores half the columns of a tile: whole vectors where they stay in one piece and nothing,
+    or a row that is contiguous, is added; else element by element."""
+    type = wide(dtype)
+    lanes = VECTORS[type][1]
+    saved = " ".join(f"*(unaligned*)(c + {r * lanes}) = c{r}{half};" for r in range(ROWS))
+    store = _stores("i + r", "j + l", "i * c_row + at + r * c_row", f"c[r * {lanes} + l]", dtype)
+    fast = ""
+    if memory_type(dtype) == type:
+        plain, added = (
+            " ".join(
+                f"if ({r} < height) *({d.device} unaligned*)(to + {r} * c_row) = alpha * c{r}{half}"
+                f"{more.format(r=r)};"
+                for r in range(ROWS)
+            )
+            for more in ("", f" + beta * *(const {d.device} unaligned*)(add + {{r}} * xm)")
+        )
+        fast = f"""if (whole && (beta == 0 || xn == 1)) {{
+            {d.device} {type}* to = out + i * c_row + {_column("j")};
+            if (beta == 0) {{ {plain} }}
+            else {{
+                const {d.device} {type}* add = x + i * xm + j;
+                {added}
+            }}
+        }} else """
+    return f"""    if (columns > first + {half * lanes}) {{
+        const i64 j = first + {half * lanes};
+        const i64 many = columns - j < {lanes} ? columns - j : {lanes};
+        const int whole = many == {lanes} && (split == columns || j % split + {lanes} <= split);
+        {fast}{{
+            {type} c[{ROWS * lanes}];
+            {saved}
+            for (i64 l = 0; l < many; l++) {{
+                const i64 at = {_column("j + l")};
+                for (i64 r = 0; r < height; r++) {{ {store} }}
+            }}
+        }}
+    }}"""
 
 
 def panel_tile(dtype: DType, d: Dialect, packed_rows: bool) -> str:
@@ -213,15 +316,12 @@ def panel_tile(dtype: DType, d: Dialect, packed_rows: bool) -> str:
     steps = "\n".join(
         f"        s = {element.format(r=r)}; c{r}0 += s * b0; c{r}1 += s * b1;" for r in range(ROWS)
     )
-    saved = "\n".join(
-        f"    *(unaligned*)(c + {r * width + h * lanes}) = c{r}{h};"
-        for r in range(ROWS) for h in (0, 1)
-    )  # fmt: skip
+    halves = "\n".join(_finished_half(dtype, d, half) for half in (0, 1))
     name = "k_tile_packed" if packed_rows else "k_tile_rows"
     return f"""{d.contract}
 {_head(name, dtype, d, left)}
     typedef {vector} unaligned __attribute__((aligned(sizeof({type}))));
-    const i64 i = GID(0) * {ROWS}, j = GID(1) * {width};
+    const i64 i = GID(0) * {ROWS}, first = GID(1) * {width};
 {_batch("GID(2)")}
     b += GID(1) * k * {width};
 {places}
@@ -232,24 +332,8 @@ def panel_tile(dtype: DType, d: Dialect, packed_rows: bool) -> str:
         const {vector} b1 = *(const {d.device} unaligned*)(b + {lanes});
 {steps}
     }}
-    {type} c[{ROWS * width}];
-{saved}
     const i64 height = rows - i < {ROWS} ? rows - i : {ROWS};
-    const i64 wide_ = columns - j < {width} ? columns - j : {width};
-    if (j % split + wide_ <= split) {{
-        const i64 first = i * c_row + {_column("j")};
-        for (i64 r = 0; r < height; r++)
-            for (i64 l = 0; l < wide_; l++) {{
-                {_stores("i + r", "j + l", "first + r * c_row + l", f"c[r * {width} + l]", dtype)}
-            }}
-    }} else {{
-        for (i64 l = 0; l < wide_; l++) {{
-            const i64 column = i * c_row + {_column("j + l")};
-            for (i64 r = 0; r < height; r++) {{
-                {_stores("i + r", "j + l", "column + r * c_row", f"c[r * {width} + l]", dtype)}
-            }}
-        }}
-    }}
+{halves}
 }}"""
 
 
