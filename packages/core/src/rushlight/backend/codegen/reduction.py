@@ -23,11 +23,15 @@ from .dialect import suffix
 from .expression import computed
 from .printing import literal, loaded, memory_type, program, stored
 from .registry import Family, Kernel
+from .rowwise import few_rows
 
 reductions = Family()
 LANES = 16
+#: Columns of a work-item in the CPU flavour: a long piece of every row, that fits a page.
+STRIP = 128
 _GROUP = 128
 _MINIMUM = 4096
+_STRETCH = 64
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Fold:
         finish: The result of accumulators `a` over `n` elements.
         result: The result's dtype.
         lanes: Accumulators of one work-item in the CPU flavour.
+        screen: Whether an element may change the accumulators. Where it is given, and there is
+            one lane, stretches of which no element may are passed over.
 
     In `step` and `merge`, `$a0`, `$a1` are the accumulators, `$o0`, `$o1` the others.
     """
@@ -53,6 +59,7 @@ class Fold:
     finish: str
     result: DType
     lanes: int = LANES
+    screen: str = ""
 
 
 def _put(text: str, a: Callable[[int], str], o: Callable[[int], str] | None = None) -> str:
@@ -169,7 +176,7 @@ class Reduction:
     if (j == 0) {{ {self._end(place, partial, one)} }}"""
         lanes = self.fold.lanes
         fast = (
-            ""
+            self._screened(one)
             if lanes == 1
             else f"""    while (i + {lanes} <= end) {{
         const i64 stop = i + {_MINIMUM} < end ? i + {_MINIMUM} : end;
@@ -193,8 +200,23 @@ class Reduction:
     }}
     {self._end(place, partial, one)}"""
 
+    def _screened(self, one: Callable[[int], str]) -> str:
+        """The loop of a single lane, which looks only at stretches in which something counts."""
+        if not self.fold.screen:
+            return ""
+        test = _put(self.fold.screen, one).replace("$x", "x_")
+        return f"""    if (i < end) {{ {self._x("begin + i")} {self._step(one, "i")} i++; }}
+    for (; i + {_STRETCH} <= end; i += {_STRETCH}) {{
+        int counts = 0;
+        for (int j = 0; j < {_STRETCH}; j++) {{ {self._x("begin + i + j")} counts |= {test}; }}
+        if (counts) for (int j = 0; j < {_STRETCH}; j++) {{
+            {self._x("begin + i + j")} {self._step(one, "(i + j)")}
+        }}
+    }}
+"""
+
     def _column(self, partial: bool) -> str:
-        wide = LANES if self.device.flavour == "cpu" else 1
+        wide = STRIP if self.device.flavour == "cpu" else 1
         total = lambda k: f"t{k}[j]"
         lane = lambda k: f"l{k}[j]"
         place = "p * kept + k + j" if partial else "k + j"
@@ -293,7 +315,7 @@ class Reduction:
         self, kind: str, out: DeviceArray, x: DeviceArray, step: int, kept: int, n: int, parts: int
     ) -> DeviceArray:
         gpu = self.device.flavour == "gpu"
-        wide = 1 if gpu or kind == "row" else LANES
+        wide = 1 if gpu or kind == "row" else STRIP
         items = -(-kept // wide)
         if not parts:
             least = _MINIMUM if kind == "row" else 64
@@ -302,8 +324,13 @@ class Reduction:
         chunk = -(-n // parts) if n else 1
         parts = max(1, -(-n // chunk))
         launches = self.launches()
-        local = (_GROUP, 1) if gpu and kind == "row" else None
-        size = (items * _GROUP if local else items, parts)
+        size: tuple[int, ...] = (items, parts)
+        local: tuple[int, ...] | None = None
+        if gpu and kind == "row":
+            size, local = (items * _GROUP, parts), (_GROUP, 1)
+        elif not gpu:
+            (first,), (each,) = few_rows(items, chunk if kind == "row" else _MINIMUM)
+            size, local = (first, parts), (each, 1)
         if parts == 1:
             launches[kind](size, local, out.buffer, x.buffer, x.offset, step, kept, n, chunk, 1)
             return out
@@ -429,7 +456,8 @@ def _position(greatest: bool) -> Callable[[Any, DType], Fold]:
             f"if ($o1 >= 0 && ($a1 < 0 || {better} || (({same}) && $o1 < $a1)))"
             " { $a0 = $o0; $a1 = $o1; }"
         ).replace("$x", "$o0")
-        return Fold((type, int64), (start, "-1"), step, merge, "$a1", int64, lanes=1)
+        screen = f"($x {op} $a0)" + (" | ($x != $x)" if nan else "")
+        return Fold((type, int64), (start, "-1"), step, merge, "$a1", int64, 1, screen)
 
     return fold
 

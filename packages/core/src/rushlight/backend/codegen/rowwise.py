@@ -8,7 +8,7 @@ memory and `$r` the row's number.
 An operand is (outer, n, inner), dense. Rows whose elements are neighbours (inner is 1) have one
 work-item each in the CPU flavour, with 16 accumulators that compilers keep in vectors, and a
 work-group each in the GPU flavour, which adds up in local memory. Other rows are columns: a
-work-item has a strip of them, of 16 in the CPU flavour and of one in the other.
+work-item has a strip of them, of 64 in the CPU flavour and of one in the other.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .expression import computed
 from .printing import memory_type, program
 
 LANES = 16
+STRIP = 64
 GROUP = 128
 _WORD = re.compile(r"\$(\w+)")
 
@@ -119,12 +120,14 @@ class Rows:
         if launch is None:
             launch = self._launches[kind] = self._compiled(kind)
         gpu = self.device.flavour == "gpu"
-        local = None
+        local: tuple[int, ...] | None
         size: tuple[int, ...]
-        if kind == "row":
-            size, local = ((outer * GROUP,), (GROUP,)) if gpu else ((outer,), None)
+        if gpu:
+            size, local = ((outer * GROUP,), (GROUP,)) if kind == "row" else ((inner, outer), None)
+        elif kind == "row":
+            size, local = few_rows(outer, n)
         else:
-            size = (inner if gpu else -(-inner // LANES), outer)
+            size, local = (-(-inner // STRIP), outer), (1, 1)
         arguments: list[Any] = []
         for x in buffers:
             x.settled()
@@ -215,7 +218,7 @@ for (i64 i = 0; i < {n};) {{
 
     @property
     def _strip(self) -> int:
-        return 1 if self.device.flavour == "gpu" else LANES
+        return 1 if self.device.flavour == "gpu" else STRIP
 
     def _column(self) -> str:
         wide = self._strip
@@ -301,6 +304,13 @@ class RowKernels:
         """A new array in the operand's dtype, or the one that is computed in."""
         made: DeviceArray = self.device.empty(tuple(shape), self.type if wide else self.dtype)
         return made
+
+
+def few_rows(rows: int, n: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Sizes of a launch over rows of `n` elements on a processor, and of its work-groups: small
+    ones, so that all cores have work to the end and a row is still in cache in its next loop."""
+    each = 1 if n >= 512 else 16 if n >= 32 else 64
+    return (-(-rows // each) * each,), (each,)
 
 
 def split_at(shape: tuple[int, ...], dim: int) -> tuple[int, int, int]:
