@@ -43,6 +43,7 @@ from .pooling import pooling
 from .printing import literal, loaded, memory_type, program, statements, stored
 from .random import random
 from .rearranging import rearranging
+from .recurrent import recurrent
 from .reduction import Fold, Reduction, reductions
 from .registry import CLASSES, Family, Kernel, Made, Table
 from .scan import scans
@@ -55,7 +56,7 @@ from .walking import Walk
 FAMILIES: tuple[Family, ...] = (
     (movement, elementwise, reductions, matmul, rearranging, scans, gathering, scattering)
     + (sorting, counting, random, polynomials, convolution, pooling, optimising)
-    + (softmaxes, normalising, losses, fourier)
+    + (softmaxes, normalising, losses, fourier, recurrent)
     + (triangular, cholesky, lu)
 )  # fmt: skip
 #: Kernels that take `out=`: any fitting array for the elementwise ones and optimisers' steps, for
