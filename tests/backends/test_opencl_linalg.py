@@ -319,3 +319,58 @@ def test_nan_stays_where_it_reaches() -> None:
     x = rl.tensor([[float("nan"), 1.0], [2.0, 3.0]], device="opencl")
     assert rl.isnan(rl.linalg.det(x).cpu()).item()
     assert rl.isnan(rl.linalg.inv(x).cpu()).any().item()
+
+
+# -- QR -------------------------------------------------------------------------------------------
+
+
+@in_every_way
+@few
+@given(batch=batches, m=sizes, n=sizes, seed=st.integers(0, 99))
+def test_qr_factors(flavour, dtype, batch, m, n, seed) -> None:
+    check_qr(flavour, dtype, numbers(seed, dtype, *batch, m, n))
+
+
+def check_qr(flavour: str, dtype: str, a: np.ndarray) -> None:
+    m, n = a.shape[-2:]
+    size = max(m, n)
+    for mode in ("reduced", "complete"):
+        q, r = kernel("linalg_qr", flavour, dtype)(a, mode=mode)
+        width = m if mode == "complete" else min(m, n)
+        assert q.shape == (*a.shape[:-2], m, width)
+        assert r.shape == (*a.shape[:-2], width, n)
+        assert_small(wide(q) @ r - a, norms(a), size, dtype)
+        assert_small(adjoint(wide(q)) @ q - np.eye(width), 1.0, size, dtype)
+        np.testing.assert_array_equal(r, np.triu(r))
+        # LAPACK's reflections make the diagonal real.
+        assert (np.diagonal(r, axis1=-2, axis2=-1).imag == 0).all()
+    empty, alone = kernel("linalg_qr", flavour, dtype)(a, mode="r")
+    assert empty.size == 0
+    np.testing.assert_array_equal(alone, kernel("linalg_qr", flavour, dtype)(a)[1])
+    reflectors, tau = kernel("geqrf", flavour, dtype)(a)
+    if m >= n:
+        made = kernel("householder_product", flavour, dtype)(reflectors, tau)
+        np.testing.assert_array_equal(made, kernel("linalg_qr", flavour, dtype)(a)[0])
+
+
+@in_every_way
+@pytest.mark.parametrize("shape", [(150, 150), (2, 40, 100), (170, 70)])
+def test_large_qr_factors(flavour, dtype, shape) -> None:
+    check_qr(flavour, dtype, numbers(4, dtype, *shape))
+
+
+@in_every_way
+def test_reflections_are_lapacks(flavour, dtype) -> None:
+    a = numbers(0, dtype, 6, 4)
+    a[:, 2] = 0
+    found = kernel("geqrf", flavour, dtype)(a)
+    for mine, theirs in zip(found, rl.geqrf(rl.tensor(a)), strict=True):
+        np.testing.assert_allclose(mine, theirs.numpy(), atol=2e-6)
+
+
+@in_every_way
+def test_norms_of_columns_do_not_overflow(flavour, dtype) -> None:
+    a = numbers(0, dtype, 5, 3)
+    for scale in (1e30, 1e-30):
+        q, r = kernel("linalg_qr", flavour, dtype)((a * scale).astype(dtype))
+        assert_small((wide(q) @ r) / scale - a, norms(a), 5, dtype)

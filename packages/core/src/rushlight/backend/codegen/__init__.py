@@ -41,6 +41,7 @@ from .optimising import IN_PLACE, optimising
 from .polynomials import polynomials
 from .pooling import pooling
 from .printing import literal, loaded, memory_type, program, statements, stored
+from .qr import qr
 from .random import random
 from .rearranging import rearranging
 from .recurrent import recurrent
@@ -57,7 +58,7 @@ FAMILIES: tuple[Family, ...] = (
     (movement, elementwise, reductions, matmul, rearranging, scans, gathering, scattering)
     + (sorting, counting, random, polynomials, convolution, pooling, optimising)
     + (softmaxes, normalising, losses, fourier, recurrent)
-    + (triangular, cholesky, lu)
+    + (triangular, cholesky, lu, qr)
 )  # fmt: skip
 #: Kernels that take `out=`: any fitting array for the elementwise ones and optimisers' steps, for
 #: those that write by index their first operand.

@@ -9,7 +9,10 @@ Texts are written once for both flavours and for real and complex numbers:
 - A kernel for each matrix has one work-item in the CPU flavour and a work-group in the GPU's:
   `EACH(i, a, b)` shares a range out to the lanes, `SYNC` lets them see what others wrote, `ONE`
   guards what one of them does, `SUM(x)`, `SUM_T(x)` and `MOST(x)` combine what each has, and
-  `PEAK(x, i)` finds the greatest `x` and its place, the first of equals.
+  `PEAK(x, i)` finds the greatest `x` and its place, the first of equals. `STRIPS(j, a, b)` shares
+  out strips of columns, `left` of them from `j` on, and `LANES(l)` goes over such a strip.
+  No barrier (`SYNC` and what combines) may stand under a condition, though all lanes agree on it:
+  compilers get that wrong.
 - A kernel for strips has a work-item for a few neighbouring columns (`WIDE` of them, from column
   `c` on) of each matrix; `LANES(l)` goes over them.
 """
@@ -69,6 +72,8 @@ def _words() -> dict[str, str]:
 WORDS = _words()
 
 _LONE = """#define EACH(i, a, b) for (i64 i = (a); i < (b); i++)
+#define STRIPS(j, a, b) for (i64 j = (a); j < (b); j += $S)
+#define LANES(l) for (int l = 0; l < left; l++)
 #define SYNC
 #define ONE
 #define SUM(x)
@@ -77,6 +82,8 @@ _LONE = """#define EACH(i, a, b) for (i64 i = (a); i < (b); i++)
 #define PEAK(x, i)"""
 
 _GROUPED = """#define EACH(i, a, b) for (i64 i = (a) + lane; i < (b); i += $G)
+#define STRIPS(j, a, b) EACH(j, a, b)
+#define LANES(l) for (int l = 0; l < 1; l++)
 #define SYNC $B
 #define ONE if (lane == 0)
 #define FOLD(s, x, step) { s[lane] = x; $B \\
@@ -186,6 +193,7 @@ class MatrixKernel:
             ("$G", str(GROUP)),
             ("$S", str(1 if self.device.flavour == "gpu" else STRIP)),
             ("$B", d.fence or d.barrier),
+            ("$D", d.device),
         ):
             text = text.replace(word, meaning)
         return text
