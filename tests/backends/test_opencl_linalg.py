@@ -374,3 +374,54 @@ def test_norms_of_columns_do_not_overflow(flavour, dtype) -> None:
     for scale in (1e30, 1e-30):
         q, r = kernel("linalg_qr", flavour, dtype)((a * scale).astype(dtype))
         assert_small((wide(q) @ r) / scale - a, norms(a), 5, dtype)
+
+
+# -- eigenvalues of symmetric matrices ------------------------------------------------------------
+
+
+def check_eigh(flavour: str, dtype: str, a: np.ndarray, upper: bool = False) -> None:
+    n = a.shape[-1]
+    side = wide(np.triu(a, 1) if upper else np.tril(a, -1))
+    whole = side + adjoint(side) + np.eye(n) * a.real  # a diagonal's imaginary part is not read
+    w, v = kernel("linalg_eigh", flavour, dtype)(a, upper=upper)
+    assert w.shape == a.shape[:-1]
+    assert w.dtype == a.real.dtype
+    assert (np.diff(w) >= 0).all()
+    size = norms(whole)
+    assert_small(whole @ v - wide(v) * w[..., None, :], size, n, dtype)
+    assert_small(adjoint(wide(v)) @ v - np.eye(n), 1.0, n, dtype)
+    alone = kernel("linalg_eigvalsh", flavour, dtype)(a, upper=upper)
+    for found in (w, alone):
+        assert_small(found - np.linalg.eigvalsh(whole), size, n, dtype)
+
+
+@in_every_way
+@few
+@given(batch=batches, n=sizes, seed=st.integers(0, 99), upper=st.booleans())
+def test_eigenvalues_of_symmetric_matrices(flavour, dtype, batch, n, seed, upper) -> None:
+    check_eigh(flavour, dtype, numbers(seed, dtype, *batch, n, n), upper)
+
+
+@in_every_way
+def test_eigenvalues_that_are_repeated_tiny_and_large(flavour, dtype) -> None:
+    for a in (
+        np.zeros((4, 4)),
+        np.eye(5),
+        np.ones((6, 6)),
+        np.diag([1e-3, 1e12, 1, 2]),
+        np.kron(np.eye(3), [[0, 1], [1, 0]]),
+        np.array([[0, 1e-20], [1e-20, 0]]),
+    ):
+        check_eigh(flavour, dtype, a.astype(dtype))
+
+
+@in_every_way
+def test_eigenvalues_of_a_large_matrix(flavour, dtype) -> None:
+    check_eigh(flavour, dtype, numbers(0, dtype, 150, 150))
+
+
+@pytest.mark.parametrize("name", ["eigh", "eigvalsh", "svd", "svdvals"])
+def test_what_does_not_converge_is_an_error_as_on_cpu(name: str) -> None:
+    x = rl.full((2, 3, 3), float("nan"), device="opencl")
+    with pytest.raises(rl.linalg.LinAlgError, match="did not converge"):
+        getattr(rl.linalg, name)(x)

@@ -51,6 +51,7 @@ from .scan import scans
 from .scattering import scattering
 from .softmax import softmaxes
 from .sorting import sorting
+from .symmetric_eigen import symmetric_eigen
 from .triangular import triangular
 from .walking import Walk
 
@@ -58,7 +59,7 @@ FAMILIES: tuple[Family, ...] = (
     (movement, elementwise, reductions, matmul, rearranging, scans, gathering, scattering)
     + (sorting, counting, random, polynomials, convolution, pooling, optimising)
     + (softmaxes, normalising, losses, fourier, recurrent)
-    + (triangular, cholesky, lu, qr)
+    + (triangular, cholesky, lu, qr, symmetric_eigen)
 )  # fmt: skip
 #: Kernels that take `out=`: any fitting array for the elementwise ones and optimisers' steps, for
 #: those that write by index their first operand.

@@ -2,7 +2,7 @@
 
 Texts are written once for both flavours and for real and complex numbers:
 
-- `$T` is the type of elements and `$R` that of their parts; `add_$T`, `sub_$T`, `mul_$T`,
+- `$T` is the type of elements, `$R` that of their parts, `$E` half the distance from 1 to the next; `add_$T`, `sub_$T`, `mul_$T`,
   `div_$T`, `less_$T` (x - a b), `scale_$T` (by a real number), `conj_$T`, `real_$T`, `imag_$T`,
   `of_$T` (of a real number), `square_$T` (|x|^2) and `size_$T` (|re| + |im|) are arithmetic.
 - `z` is the number of the matrix; the operands already point to it.
@@ -23,11 +23,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..._dtypes import DType
+from ..._dtypes import DType, float32
 from .array import DeviceArray, broadcast_shape, broadcast_strides, coalesced, row_major
 from .dialect import suffix
 from .matmul import Matrix, Problem, Products
-from .printing import program
+from .printing import literal, program
 
 GROUP = 64
 STRIP = 16
@@ -194,6 +194,8 @@ class MatrixKernel:
             ("$S", str(1 if self.device.flavour == "gpu" else STRIP)),
             ("$B", d.fence or d.barrier),
             ("$D", d.device),
+            ("$E", literal(2.0 ** (-24 if self.dtype.to_real() is float32 else -53),
+                           self.dtype.to_real(), d)),
         ):
             text = text.replace(word, meaning)
         return text

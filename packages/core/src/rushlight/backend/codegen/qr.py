@@ -34,30 +34,30 @@ _REFLECT = """
     }
 }"""
 
-#: The reflection of a column `x` of `n` elements at `step`, whose first becomes real and the
+#: The reflection of a column `x` of `length` elements at `step`, whose first becomes real and the
 #: others the vector: `t` is its weight and `beta` what the first becomes.  A column of zeros, or
 #: of one real number, is left as it is.  Sums are scaled, so that squares do not overflow.
 REFLECTOR = """
 const $T alpha = x[0];
 $R top = 0;
-EACH(i, 1, n) top = maximum_$R(top, size_$T(x[i * step]));
+EACH(i, 1, length) top = maximum_$R(top, size_$T(x[i * step]));
 MOST(top)
 const i64 some = (top != 0) | (imag_$T(alpha) != 0);
 top = some ? maximum_$R(top, size_$T(alpha)) : 1;
 $R sum = 0;
-EACH(i, 0, n) sum += square_$T(scale_$T(x[i * step], 1 / top));
+EACH(i, 0, length) sum += square_$T(scale_$T(x[i * step], 1 / top));
 SUM(sum)
 const $R norm = top * sqrt_$R(sum);
 const $R beta = !some ? real_$T(alpha) : real_$T(alpha) >= 0 ? -norm : norm;
 const $T t = some ? div_$T(sub_$T(of_$T(beta), alpha), of_$T(beta)) : of_$T(0);
 const $T rest = some ? sub_$T(alpha, of_$T(beta)) : of_$T(1);
-EACH(i, 1, n) x[i * step] = div_$T(x[i * step], rest);
+EACH(i, 1, length) x[i * step] = div_$T(x[i * step], rest);
 SYNC"""
 
 _FACTOR = f"""
 for (i64 k = start; k < stop; k++) {{
     {{
-        const i64 n = rows - k, step = a_row;
+        const i64 length = rows - k, step = a_row;
         $D $T* x = a + k * a_row + k;
         {REFLECTOR}
         ONE {{ x[0] = of_$T(beta); tau[k] = t; }}
