@@ -425,3 +425,85 @@ def test_what_does_not_converge_is_an_error_as_on_cpu(name: str) -> None:
     x = rl.full((2, 3, 3), float("nan"), device="opencl")
     with pytest.raises(rl.linalg.LinAlgError, match="did not converge"):
         getattr(rl.linalg, name)(x)
+
+
+# -- singular values ------------------------------------------------------------------------------
+
+
+def check_svd(flavour: str, dtype: str, a: np.ndarray) -> None:
+    m, n = a.shape[-2:]
+    k, size = min(m, n), max(m, n)
+    for full in (True, False):
+        u, s, vh = kernel("linalg_svd", flavour, dtype)(a, full_matrices=full)
+        assert u.shape == (*a.shape[:-2], m, m if full else k)
+        assert vh.shape == (*a.shape[:-2], n if full else k, n)
+        assert s.shape == (*a.shape[:-2], k)
+        assert s.dtype == a.real.dtype
+        assert (np.diff(s) <= 0).all()
+        assert (s >= 0).all()
+        product = wide(u)[..., :k] * s[..., None, :] @ wide(vh)[..., :k, :]
+        scale = float(np.abs(wide(a)).max(initial=0)) or 1.0
+        assert_small((product - a) / scale, norms(wide(a)) / scale, size, dtype)
+        for one in (u, adjoint(vh)):
+            assert_small(adjoint(wide(one)) @ one - np.eye(one.shape[-1]), 1.0, size, dtype)
+        expected = np.linalg.svd(wide(a), compute_uv=False)
+        alone = kernel("linalg_svdvals", flavour, dtype)(a)
+        for found in (s, alone):
+            assert_small((found - expected) / scale, norms(wide(a)) / scale, size, dtype)
+
+
+@in_every_way
+@few
+@given(batch=batches, m=sizes, n=sizes, seed=st.integers(0, 99))
+def test_singular_values(flavour, dtype, batch, m, n, seed) -> None:
+    check_svd(flavour, dtype, numbers(seed, dtype, *batch, m, n))
+
+
+@in_every_way
+def test_singular_values_that_are_zero_repeated_tiny_and_large(flavour, dtype) -> None:
+    for a in (
+        np.zeros((4, 3)),
+        np.eye(5),
+        np.ones((6, 6)),
+        np.diag([1e-3, 1e20, 1, 2]),
+        np.diag([1e-30, 0, 1e-35]),
+        np.outer(np.arange(60), np.arange(50)),
+        np.repeat(np.arange(40.0).reshape(8, 5) % 7, 2, axis=1),
+    ):
+        check_svd(flavour, dtype, a.astype(dtype))
+
+
+@in_every_way
+def test_singular_values_of_large_matrices(flavour, dtype) -> None:
+    check_svd(flavour, dtype, numbers(0, dtype, 70, 45))
+    check_svd(flavour, dtype, numbers(0, dtype, 2, 43, 60))
+
+
+@in_every_way
+@few
+@given(batch=batches, m=sizes, n=sizes, k=st.integers(0, 4), seed=st.integers(0, 99))
+def test_least_squares(flavour, dtype, batch, m, n, k, seed) -> None:
+    a, b = numbers(seed, dtype, *batch, m, n), numbers(seed + 1, dtype, *batch, m, k)
+    x, residuals, rank, _ = kernel("linalg_lstsq", flavour, dtype)(a, b)
+    assert x.shape == (*batch, n, k)
+    assert rank.shape == batch
+    if not (x.size and a.size):
+        return
+    expected = np.linalg.pinv(wide(a)) @ b
+    tolerance = 30 * (m + n) * epsilon(dtype) * np.linalg.cond(wide(a)).max() ** 2
+    assert np.abs(x - expected).max() <= tolerance * (1 + np.abs(expected).max())
+    assert (rank == min(m, n)).all()
+    if m > n:
+        left = np.square(np.abs(wide(a) @ expected - b)).sum(axis=-2)
+        assert np.abs(residuals - left).max() <= tolerance * (1 + left.max())
+    else:
+        assert residuals.size == 0
+
+
+def test_least_squares_of_matrices_without_full_rank() -> None:
+    a = rl.tensor([[1.0, 1.0], [1.0, 1.0], [2.0, 2.0]], device="opencl")
+    b = rl.tensor([[2.0], [2.0], [4.0]], device="opencl")
+    found = rl.linalg.lstsq(a, b, driver="gelsd")
+    np.testing.assert_allclose(found.solution.cpu().numpy(), [[1.0], [1.0]], rtol=1e-6)
+    assert found.rank.item() == 1
+    assert found.residuals.numel() == 0

@@ -49,6 +49,7 @@ from .reduction import Fold, Reduction, reductions
 from .registry import CLASSES, Family, Kernel, Made, Table
 from .scan import scans
 from .scattering import scattering
+from .singular_values import singular_values
 from .softmax import softmaxes
 from .sorting import sorting
 from .symmetric_eigen import symmetric_eigen
@@ -59,7 +60,7 @@ FAMILIES: tuple[Family, ...] = (
     (movement, elementwise, reductions, matmul, rearranging, scans, gathering, scattering)
     + (sorting, counting, random, polynomials, convolution, pooling, optimising)
     + (softmaxes, normalising, losses, fourier, recurrent)
-    + (triangular, cholesky, lu, qr, symmetric_eigen)
+    + (triangular, cholesky, lu, qr, symmetric_eigen, singular_values)
 )  # fmt: skip
 #: Kernels that take `out=`: any fitting array for the elementwise ones and optimisers' steps, for
 #: those that write by index their first operand.

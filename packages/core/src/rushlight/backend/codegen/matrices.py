@@ -2,9 +2,10 @@
 
 Texts are written once for both flavours and for real and complex numbers:
 
-- `$T` is the type of elements, `$R` that of their parts, `$E` half the distance from 1 to the next; `add_$T`, `sub_$T`, `mul_$T`,
-  `div_$T`, `less_$T` (x - a b), `scale_$T` (by a real number), `conj_$T`, `real_$T`, `imag_$T`,
-  `of_$T` (of a real number), `square_$T` (|x|^2) and `size_$T` (|re| + |im|) are arithmetic.
+- `$T` is the type of elements, `$R` that of their parts, `$E` the half of their epsilon. Arithmetic
+  is `add_$T`, `sub_$T`, `mul_$T`, `div_$T`, `less_$T` (x - a b), `scale_$T` (by a real number),
+  `conj_$T`, `real_$T`, `imag_$T`, `of_$T` (of a real number), `join_$T` (of both parts),
+  `square_$T` (|x|^2) and `size_$T` (|re| + |im|).
 - `z` is the number of the matrix; the operands already point to it.
 - A kernel for each matrix has one work-item in the CPU flavour and a work-group in the GPU's:
   `EACH(i, a, b)` shares a range out to the lanes, `SYNC` lets them see what others wrote, `ONE`
@@ -40,6 +41,7 @@ _REAL = {
     "less": "$T less_$T($T x, $T a, $T b) { return x - a * b; }",
     "scale": "$T scale_$T($T x, $T r) { return x * r; }",
     "of": "$T of_$T($T r) { return r; }",
+    "join": "$T join_$T($T a, $T b) { return a; }",
     "conj": "$T conj_$T($T x) { return x; }",
     "real": "$T real_$T($T x) { return x; }",
     "imag": "$T imag_$T($T x) { return 0; }",
@@ -52,6 +54,7 @@ _COMPLEX = {
 }""",
     "scale": "$T scale_$T($T x, $R r) { return MAKE_$T(x.x * r, x.y * r); }",
     "of": "$T of_$T($R r) { return MAKE_$T(r, 0); }",
+    "join": "$T join_$T($R a, $R b) { return MAKE_$T(a, b); }",
     "square": "$R square_$T($T x) { return x.x * x.x + x.y * x.y; }",
     "size": "$R size_$T($T x) { return abs_$R(x.x) + abs_$R(x.y); }",
 }
@@ -105,7 +108,8 @@ class MatrixKernel:
         name: The kernel's name.
         operands: Types in memory by name. Their arrays are (batch, ...), in any layout: the text
             works out the places from its scalars.
-        scalars: Names of whole numbers; `columns` is one of a kernel for strips.
+        scalars: Names of numbers, whole ones if not "name:type"; `columns` is one of a kernel for
+            strips.
         body: Statements.
         strips: A work-item for every few columns, instead of what each matrix has.
         many: The kernel for each matrix is for `many` parts of it, whose number is `part`.
@@ -126,7 +130,8 @@ class MatrixKernel:
         self.dtype = dtype
         self.name = f"k_{name}"
         self.operands = dict(operands)
-        self.scalars = scalars.split()
+        pairs = [word.partition(":") for word in scalars.split()]
+        self.scalars = {scalar: type or "i64" for scalar, _, type in pairs}
         self.body = body
         self.strips = strips
         self.many = many
@@ -144,8 +149,11 @@ class MatrixKernel:
             ]
             begin.append(f"{name} += {name}_at + z * {name}_step;")
             words += ["p", "i64", "i64"]
-        arguments += [f"const i64 {name}" for name in ("count", *self.scalars)]
-        words += ["i64"] * (1 + len(self.scalars))
+        arguments.append("const i64 count")
+        words.append("i64")
+        for name, type in self.scalars.items():
+            arguments.append(f"const {type} {name}")
+            words.append(type)
         head, macros, body = self._head(), "", self.body
         if self.strips:
             wide = 1 if self.device.flavour == "gpu" else STRIP
@@ -194,8 +202,14 @@ class MatrixKernel:
             ("$S", str(1 if self.device.flavour == "gpu" else STRIP)),
             ("$B", d.fence or d.barrier),
             ("$D", d.device),
-            ("$E", literal(2.0 ** (-24 if self.dtype.to_real() is float32 else -53),
-                           self.dtype.to_real(), d)),
+            (
+                "$E",
+                literal(
+                    2.0 ** (-24 if self.dtype.to_real() is float32 else -53),
+                    self.dtype.to_real(),
+                    d,
+                ),
+            ),
         ):
             text = text.replace(word, meaning)
         return text
@@ -211,9 +225,9 @@ class MatrixKernel:
         given: list[Any] = []
         for x in arguments[:place]:
             given += [x.settled().buffer, x.offset, x.strides[0] if len(x.shape) > 1 else 1]
-        numbers = [int(n) for n in arguments[place:]]
+        numbers = [int(n) if n is True or n is False else n for n in arguments[place:]]
         if self.strips:
-            columns = numbers[self.scalars.index("columns")]
+            columns = numbers[list(self.scalars).index("columns")]
             if columns <= 0:
                 return
             if self.device.flavour == "gpu":

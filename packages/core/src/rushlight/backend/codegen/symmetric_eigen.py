@@ -188,9 +188,7 @@ class SymmetricEigen(Reflections):
         tau, v, p = self.empty(count, max(n - 1, 1)), self.empty(count, n), self.empty(count, n)
         if not a.size:
             return values, a if vectors else None
-        reduce_ = self.kernel(
-            "tridiagonal", "$T a $R d $R e $T tau $T v $T p", "n", _REDUCE
-        )
+        reduce_ = self.kernel("tridiagonal", "$T a $R d $R e $T tau $T v $T p", "n", _REDUCE)
         reduce_(count, a, d, e, tau, v, p, n)
         z = self.empty(count, n, n, dtype=self.part) if vectors else d
         state, info = self.empty(count, 4, dtype=int64), self.empty(count, 1, dtype=int32)
