@@ -150,6 +150,13 @@ def test_gelu_is_one_kernel(dtype: rl.dtype, approximate: str) -> None:
     agrees("gelu_backward", normal(400, dtype=dtype, seed=1), x, approximate=approximate)
 
 
+@DTYPES
+def test_silu_is_one_kernel(dtype: rl.dtype) -> None:
+    x = (normal(400) * 9).to(dtype)
+    agrees("silu", x)
+    agrees("silu_backward", normal(400, dtype=dtype, seed=1), x)
+
+
 def test_erf_at_its_ends() -> None:
     x = rl.tensor([-float("inf"), -9.0, -0.0, 0.25, 9.0, float("inf"), float("nan")])
     assert str(rl.erf(x.to("opencl")).tolist()[:3]) == "[-1.0, -1.0, -0.0]"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import rushlight as rl
+from rushlight._registered import operators
 
 rushlight_opencl = pytest.importorskip("rushlight_opencl")
 if not rushlight_opencl.devices():
@@ -90,6 +91,10 @@ CALLS: dict[str, Callable[[str], Any]] = {
     "cumprod": lambda d: values(d).cumprod(1),
     "cummax": lambda d: tuple(values(d).cummax(1)),
     "cummin": lambda d: tuple(values(d).t().cummin(0)),
+    "cumsum from the end": lambda d: operators["reverse_cumsum"](values(d, "int64"), dim=1),
+    "cumsum of many from the end": lambda d: operators["reverse_cumsum"](
+        rl.arange(100_000, device=d), dim=0
+    ),
     "cumsum of many": lambda d: rl.arange(100_000, device=d).cumsum(0),
     "cummax of many": lambda d: tuple(long(d).cummax(0)),
 }

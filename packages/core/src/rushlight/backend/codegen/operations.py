@@ -199,6 +199,15 @@ def _gelu_backward(g: Any, x: Any, *, approximate: str) -> Any:
     return g * (probability + x * x.xp.exp(x * x * -0.5) * _DENSITY)
 
 
+def _silu(x: Any) -> Any:
+    return x / (x.xp.exp(-x) + 1)
+
+
+def _silu_backward(g: Any, x: Any) -> Any:
+    unit = x.xp.reciprocal(x.xp.exp(-x) + 1)
+    return g * (unit * (1 + x * (1 - unit)))
+
+
 _OWN: dict[str, tuple[Callable[..., Any], str]] = {
     "lerp_by": (_lerp_by, "floating reduced complex"),
     "addcmul": (_addcmul, "integer floating reduced complex"),
@@ -208,6 +217,8 @@ _OWN: dict[str, tuple[Callable[..., Any], str]] = {
     "erf": (_erf, "floating reduced"),
     "gelu": (_gelu, "floating reduced"),
     "gelu_backward": (_gelu_backward, "floating reduced"),
+    "silu": (_silu, "floating reduced"),
+    "silu_backward": (_silu_backward, "floating reduced"),
 }
 _INTEGER_DIVISION: dict[str, Callable[..., Any]] = {
     "floor_divide": _zero_divisor("floor_divide"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..._dtypes import DType, bool_, int64
@@ -32,12 +32,14 @@ class Running:
         start: What it begins with.
         step: Statement that takes in `x` (the later one, at position `i`) into `a` (and `p`).
         positions: The position of the extreme is a second result, `p`, -1 at the start.
+        backward: It goes from the end of a line to its beginning.
     """
 
     type: DType
     start: str
     step: str
     positions: bool = False
+    backward: bool = False
 
 
 class Scan:
@@ -64,7 +66,8 @@ class Scan:
         d, run, two = self.device.dialect, self.running, self.running.positions
         c = memory_type(run.type)
         begin = f"{c} a = {run.start};" + (" i64 p = -1;" if two else "")
-        element = loaded("x[at + i * inner]", self.dtype)
+        i = "(n - 1 - i)" if run.backward else "i"
+        element = loaded(f"x[at + {i} * inner]", self.dtype)
         local = "bool" if run.type is bool_ else c
         place = """    const i64 k = GID(0), part = GID(1), o = GID(2);
     if (k >= inner || part >= parts) return;
@@ -78,8 +81,8 @@ class Scan:
         source = f"const {d.device} {memory_type(self.dtype)}* x, const i64 x_at"
         keep = "total[line] = a;" + (" place[line] = p;" if two else "")
         take = "a = total[line];" + (" p = place[line];" if two else "")
-        write = f"out[at + i * inner] = {stored('a', run.type, self.dtype)};" + (
-            " where[at + i * inner] = p;" if two else ""
+        write = f"out[at + {i} * inner] = {stored('a', run.type, self.dtype)};" + (
+            f" where[at + {i} * inner] = p;" if two else ""
         )
         loop = f"for (i64 i = first; i < last; i++) {{ const {local} x_ = {element}; {run.step}"
         later = f"const {local} x_ = total[line];" + (" const i64 i = place[line];" if two else "")
@@ -162,6 +165,10 @@ def _sum(device: Any, dtype: DType) -> Running:
     return Running(type, literal(0, type, device.dialect), step)
 
 
+def _sum_from_the_end(device: Any, dtype: DType) -> Running:
+    return replace(_sum(device, dtype), backward=True)
+
+
 def _product(device: Any, dtype: DType) -> Running:
     type = computed(dtype)
     if type is bool_:
@@ -204,6 +211,7 @@ def _maker(name: str, running: Callable[[Any, DType], Running]) -> Callable[[Any
 
 for _name, _running, _classes in (
     ("cumsum", _sum, REAL + " complex"),
+    ("reverse_cumsum", _sum_from_the_end, REAL + " complex"),
     ("cumprod", _product, REAL + " complex"),
     ("logcumsumexp", _log_sum, "floating reduced"),
     ("cummax", _extreme(">"), REAL),
