@@ -43,7 +43,8 @@ def _recurrence(name: str, first: str, step: str, before: str = "") -> str:
     if (n == 0) return 1;
     if (!(n > 0) || isinf_$T(n)) return 0;
     $T older = 1, newer = {first};
-    for ($T k = 1; k < n; k++) {{
+    // A float would stop growing at 2^24, and NaN stays what it is.
+    for (i64 k = 1; k < n && newer == newer; k++) {{
         const $T next = {step};
         older = newer;
         newer = next;
@@ -194,7 +195,8 @@ def _maker(name: str) -> Any:
             a, b = [cast(e, wide) for e in leaves if e is not None]
             return ((call(name, wide, a, b), dtype),)
 
-        return plain(Elementwise(device, name, describe, more=_functions(wide)))
+        # What lies beyond the end could be an order that takes for ever.
+        return plain(Elementwise(device, name, describe, more=_functions(wide), guarded=True))
 
     return make
 
