@@ -507,3 +507,62 @@ def test_least_squares_of_matrices_without_full_rank() -> None:
     np.testing.assert_allclose(found.solution.cpu().numpy(), [[1.0], [1.0]], rtol=1e-6)
     assert found.rank.item() == 1
     assert found.residuals.numel() == 0
+
+
+# -- exponentials ---------------------------------------------------------------------------------
+
+
+@in_every_way
+@few
+@given(batch=batches, n=sizes, seed=st.integers(0, 99), scale=st.sampled_from([0.1, 1, 4]))
+def test_exponentials_of_matrices(flavour, dtype, batch, n, seed, scale) -> None:
+    a = (numbers(seed, dtype, *batch, n, n) * scale / math.sqrt(max(n, 1))).astype(dtype)
+    if a.ndim > 2 and a.shape[0] > 1:
+        a[0] *= 8  # matrices are halved and squared as often as each of them needs it
+    found = kernel("linalg_matrix_exp", flavour, dtype)(a)
+    expected = rl.linalg.matrix_exp(rl.tensor(wide(a))).numpy()
+    assert found.shape == a.shape
+    assert_small(found - expected, 8 * norms(expected), n, dtype)
+
+
+def test_exponentials_in_low_precision_and_of_nan() -> None:
+    x = rl.tensor([[0.0, 1.0], [0.0, 0.0]], device="opencl", dtype=rl.bfloat16)
+    assert rl.matrix_exp(x).tolist() == [[1, 1], [0, 1]]
+    assert rl.isnan(rl.matrix_exp(rl.full((2, 2), float("nan"), device="opencl"))).all().item()
+
+
+# -- LDL ------------------------------------------------------------------------------------------
+
+
+@in_every_way
+@few
+@given(
+    batch=batches, n=sizes, k=st.integers(0, 18), seed=st.integers(0, 99), hermitian=st.booleans()
+)
+def test_indefinite_factors(flavour, dtype, batch, n, k, seed, hermitian) -> None:
+    a, b = numbers(seed, dtype, *batch, n, n), numbers(seed + 1, dtype, *batch, n, k)
+    whole = wide(a + (adjoint(a) if hermitian else a.swapaxes(-1, -2)))
+    given_ = np.tril(whole).astype(dtype)
+    ld, pivots, info = kernel("linalg_ldl_factor", flavour, dtype)(given_, hermitian=hermitian)
+    assert info.shape == batch
+    assert not info.any()
+    expected = rl.linalg.ldl_factor_ex(rl.tensor(given_), hermitian=hermitian)
+    assert pivots.tolist() == expected.pivots.tolist()
+    np.testing.assert_allclose(ld, expected.LD.numpy(), rtol=1e-2, atol=1e-2)
+    x = kernel("linalg_ldl_solve", flavour, dtype)(ld, pivots, b, hermitian=hermitian)
+    if x.size:
+        size = np.abs(x).max() * np.linalg.norm(whole, axis=(-2, -1)).max()
+        assert_small(whole @ x - b, 4 * size, n, dtype)
+
+
+@in_every_way
+def test_indefinite_factors_report_columns_of_zeros(flavour, dtype) -> None:
+    a = np.zeros((2, 3, 3), dtype)
+    a[0] = np.eye(3)
+    a[1, 0, 0] = 1
+    ld, pivots, info = kernel("linalg_ldl_factor", flavour, dtype)(a)
+    assert info.tolist() == [0, 2]
+    assert pivots.tolist() == [[1, 2, 3]] * 2
+    x = kernel("linalg_ldl_solve", flavour, dtype)(ld, pivots, np.ones((2, 3, 1), dtype))
+    assert x[0].ravel().tolist() == [1, 1, 1]
+    assert not np.isfinite(x[1]).all()

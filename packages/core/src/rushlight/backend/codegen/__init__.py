@@ -30,10 +30,12 @@ from .elementwise import Elementwise, launch_range, of_operands
 from .expression import Expr, cast, computed, constant, load, param, select
 from .fourier import fourier
 from .gathering import gathering
+from .indefinite import indefinite
 from .launcher import FLAT, PADDING, Launch, Launcher
 from .losses import losses
 from .lu import lu
 from .matmul import Matrix, Products, matmul
+from .matrix_exponential import matrix_exponential
 from .movement import Movement, host_number, kernel_number, movement
 from .normalising import normalising
 from .operations import Recorded, elementwise
@@ -61,6 +63,7 @@ FAMILIES: tuple[Family, ...] = (
     + (sorting, counting, random, polynomials, convolution, pooling, optimising)
     + (softmaxes, normalising, losses, fourier, recurrent)
     + (triangular, cholesky, lu, qr, symmetric_eigen, singular_values)
+    + (matrix_exponential, indefinite)
 )  # fmt: skip
 #: Kernels that take `out=`: any fitting array for the elementwise ones and optimisers' steps, for
 #: those that write by index their first operand.
