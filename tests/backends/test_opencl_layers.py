@@ -79,3 +79,41 @@ def test_a_layer_learns_as_on_the_cpu() -> None:
     np.testing.assert_allclose(out.item(), expected.item(), rtol=1e-4)
     for p, wanted in zip(layer.parameters(), gradients, strict=True):
         np.testing.assert_allclose(p.grad.cpu().numpy(), wanted, rtol=1e-3, atol=1e-4)
+
+
+MASKS = {
+    "none": lambda rows, keys: None,
+    "bool": lambda rows, keys: normal(2, 1, rows, keys, seed=7) > -0.5,
+    "row": lambda rows, keys: normal(keys, seed=7) > -0.5,
+    "number": lambda rows, keys: normal(3, rows, keys, seed=7),
+}
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (9, 40, 17, 33), (70, 65, 64, 20), (33, 8, 3, 64)])
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_attention(sizes: tuple[int, ...], mask: str, is_causal: bool) -> None:
+    rows, keys, depth, tall = sizes
+    q = normal(2, rows, 3, depth).transpose(1, 2)
+    k, v = normal(2, 3, depth, keys, seed=1).transpose(2, 3), normal(2, 3, keys, tall, seed=2)
+    settings = {"is_causal": is_causal, "scale": 0.3}
+    hidden = MASKS[mask](rows, keys)
+    found = agrees("scaled_dot_product_attention", q, k, v, hidden, **settings)
+    g = normal(2, 3, rows, tall, seed=3)
+    agrees("attention_backward", g, q, k, v, hidden, *found, **settings)
+
+
+def test_attention_of_16_bits_of_nothing_and_of_queries_that_see_no_key() -> None:
+    q, k, v = (normal(2, 12, 16, dtype=rl.bfloat16, seed=n) for n in range(3))
+    settings = {"is_causal": False, "scale": 0.25}
+    found = agrees("scaled_dot_product_attention", q, k, v, None, **settings)
+    agrees("attention_backward", q, q, k, v, None, *found, **settings)
+    blind = rl.ones(12, 12, dtype=rl.bool).tril(-1)
+    q, k, v = (normal(2, 12, 16, seed=n) for n in range(3))
+    found = agrees("scaled_dot_product_attention", q, k, v, blind, **settings)
+    assert found[1][0, 0].item() == -float("inf")
+    agrees("attention_backward", q, q, k, v, blind, *found, **settings)
+    for rows, keys, depth in ((0, 3, 4), (3, 0, 4), (3, 4, 0)):
+        q, k, v = normal(2, rows, depth), normal(2, keys, depth), normal(2, keys, 5)
+        found = agrees("scaled_dot_product_attention", q, k, v, None, **settings)
+        agrees("attention_backward", normal(2, rows, 5), q, k, v, None, *found, **settings)

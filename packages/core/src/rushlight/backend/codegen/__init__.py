@@ -22,6 +22,7 @@ from .array import (
     note_bounds,
     row_major,
 )
+from .attention import attention
 from .cholesky import cholesky
 from .convolution import convolution
 from .counting import counting
@@ -61,7 +62,7 @@ from .walking import Walk
 FAMILIES: tuple[Family, ...] = (
     (movement, elementwise, reductions, matmul, rearranging, scans, gathering, scattering)
     + (sorting, counting, random, polynomials, convolution, pooling, optimising)
-    + (softmaxes, normalising, losses, fourier, recurrent)
+    + (softmaxes, normalising, losses, fourier, recurrent, attention)
     + (triangular, cholesky, lu, qr, symmetric_eigen, singular_values)
     + (matrix_exponential, indefinite)
 )  # fmt: skip

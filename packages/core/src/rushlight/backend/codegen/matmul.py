@@ -238,7 +238,7 @@ class Products:
 # -- operands ---------------------------------------------------------------------------------
 
 
-def _batched(
+def batched(
     arrays: list[DeviceArray], batch: tuple[int, ...]
 ) -> tuple[list[Matrix], tuple[int, int]]:
     """Operands, the last two dimensions matrices, as batches with at most two indices."""
@@ -249,7 +249,7 @@ def _batched(
         for x, own in zip(arrays, steps, strict=True):
             whole = x.geometry((*batch, *x.shape[-2:]), (*own, *x.strides[-2:]), 0)
             dense.append(x.device.dense(whole))
-        return _batched(dense, batch)
+        return batched(dense, batch)
     inner, outer = sizes[0], sizes[1] if len(sizes) > 1 else 1
     made = []
     for x, walk in zip(arrays, walks, strict=True):
@@ -294,7 +294,7 @@ def _product(
         full = (*batch, rows, columns)
         steps = broadcast_strides(x.settled(), full)
         operands.append(x.geometry(full, steps, 0))
-    made, (outer, inner) = _batched(operands, batch)
+    made, (outer, inner) = batched(operands, batch)
     added = None
     if x is not None:  # its steps as they are: 0 where it is broadcast
         last = made[2]

@@ -8,8 +8,9 @@ from typing import Any
 from ..._dtypes import DType
 
 Kernel = Callable[..., Any]
-#: Makes the kernel of an operator for one device and the dtype of its first operand.
-Maker = Callable[[Any, DType], Kernel]
+#: Makes the kernel of an operator for one device and the dtype of its first operand; None where
+#: the device had better compose it.
+Maker = Callable[[Any, DType], "Kernel | None"]
 CLASSES = ("bool", "integer", "floating", "reduced", "complex")
 
 
