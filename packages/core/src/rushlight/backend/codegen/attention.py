@@ -183,10 +183,10 @@ def _kernels(device: Any, dtype: DType) -> Attention | None:
 @attention.kernel("scaled_dot_product_attention", FLOATS)
 def _(device: Any, dtype: DType) -> Kernel | None:
     made = _kernels(device, dtype)
-    return made and made.forward
+    return None if made is None else made.forward
 
 
 @attention.kernel("attention_backward", FLOATS)
 def _(device: Any, dtype: DType) -> Kernel | None:
     made = _kernels(device, dtype)
-    return made and made.backward
+    return None if made is None else made.backward

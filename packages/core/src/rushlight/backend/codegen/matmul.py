@@ -189,7 +189,7 @@ class Products:
         out = self.device.empty((outer * inner, each), self.wide_dtype)
         buffer, at, xo, xi = x.operand()
         if each:
-            sizes = (-(-k // text.SLICE), panels, outer * inner)
+            sizes = (-(-k // text.STEPS), panels, outer * inner)
             self.kernel("k_pack")(
                 sizes, (1, 1, 1), out.buffer, buffer, at, xo, xi, inner, x.row, lanes, k,
                 x.column, width,

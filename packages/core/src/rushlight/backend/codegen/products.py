@@ -25,6 +25,8 @@ from .printing import loaded, memory_type
 ROWS = 8
 TILE = 64
 SLICE = 16
+#: Steps that a work-item packs.
+STEPS = 64
 #: The vector type of a CPU's kernels, and its lanes; a panel is two of them wide.
 VECTORS = {"f32": ("float16", 16), "f64": ("double8", 8), "u32": ("uint16", 16),
            "u64": ("ulong8", 8)}  # fmt: skip
@@ -164,7 +166,7 @@ DOTS_SIGNATURES = {"k_dots": "p p i64 i64 p i64 i64 i64 i64", "k_total": "p p i6
 
 
 def pack(dtype: DType, d: Dialect) -> str:
-    """Packs `SLICE` steps of a panel a work-item; lanes beyond the end become 0."""
+    """Packs `STEPS` steps of a panel a work-item; lanes beyond the end become 0."""
     type = wide(dtype)
     near, far = read("from[l]", dtype), read("from[t * step]", dtype)
     # What is multiplied has the bits that lie in memory.
@@ -174,7 +176,8 @@ def pack(dtype: DType, d: Dialect) -> str:
         const i64 x_at, const i64 xo, const i64 xi, const i64 inner, const i64 lane,
         const i64 lanes, const i64 k, const i64 step, const i64 width) {{
     const i64 z = GID(2), panel = GID(1), panels = GROUPS(1);
-    const i64 start = GID(0) * {SLICE}, count = k - start < {SLICE} ? k - start : {SLICE};
+    const i64 start = GID(0) * {STEPS};
+    i64 count = k - start < {STEPS} ? k - start : {STEPS};
     const i64 here = lanes - panel * width < width ? lanes - panel * width : width;
     x += x_at + (z / inner) * xo + (z % inner) * xi + panel * width * lane + start * step;
     out += ((z * panels + panel) * k + start) * width;
@@ -239,9 +242,10 @@ def _whole_panels(dtype: DType, d: Dialect) -> str:
         }}
         return;
     }}
-    if (step == 1 && here == width && count == {SLICE}) {{
+    if (step == 1 && here == width && count >= {lanes}) {{
+        const i64 whole = count / {lanes} * {lanes};
         for (int l = 0; l < width; l += width == {ROWS} ? {ROWS} : {lanes})
-        for (int t = 0; t < {SLICE}; t += {lanes}) {{
+        for (i64 t = 0; t < whole; t += {lanes}) {{
             const {d.device} {memory_type(dtype)}* from = x + l * lane + t;
             {d.device} {wide(dtype)}* to = out + t * width + l;
             if (width == {ROWS}) {{
@@ -250,7 +254,9 @@ def _whole_panels(dtype: DType, d: Dialect) -> str:
             {block(lanes, 2 * lanes, 0)}
             }}
         }}
-        return;
+        x += whole;
+        out += whole * width;
+        count -= whole;
     }}"""
 
 
@@ -389,6 +395,6 @@ def local_tile(dtype: DType, d: Dialect) -> str:
 
 
 __all__: list[Any] = [
-    "DOTS_SIGNATURES", "PACK_SIGNATURE", "ROWS", "SLICE", "TILE", "VECTORS", "direct", "dots",
+    "DOTS_SIGNATURES", "PACK_SIGNATURE", "ROWS", "SLICE", "STEPS", "TILE", "VECTORS", "direct", "dots",
     "local_tile", "pack", "panel_tile", "read", "signature", "wide", "written",
 ]  # fmt: skip

@@ -29,7 +29,10 @@ class Made:
     def __call__(self, *operands: Any, **attributes: Any) -> Any:
         """Makes and calls; the way in for operators that a runtime has not bound."""
         first = next(x for x in operands if x is not None)
-        return self.make(first.device, first.dtype)(*operands, **attributes)
+        kernel = self.make(first.device, first.dtype)
+        if kernel is None:
+            raise NotImplementedError("the device composes this operator")
+        return kernel(*operands, **attributes)
 
 
 Table = dict[str, dict[str, Made]]
