@@ -4,7 +4,7 @@
 
 After a tenth of the steps everything that is made once is there: programs, pools, kept numbers.
 From then on neither the process nor the device's pool may grow by more than `--allowed` bytes; the
-exit status says so. Linux tells how much memory a process has; elsewhere only the device is looked at.
+exit status says so. Linux tells how much memory a process has; elsewhere only the device is asked.
 """
 
 import argparse

@@ -26,12 +26,13 @@ is written here, and a runtime that has none of them is complete.
 | free memory  | `memory_info`                 | `mem_get_info`        | an error that says so     |
 | autocast     | `autocast_operators`          | `rushlight.autocast`  | the core's own lists      |
 | profiler     | `profile`                     | `rushlight.profiler`  | host times only           |
-| compile      | `compile`                     | reserved              | one kernel call for each  |
+| compile      | `compile_graph`               | reserved              | one kernel call for each  |
 |              |                               |                       | operator                  |
 
-Protocol 1.0 uses `describe` and `bind`; 1.1 all but `dtypes` and `compile`; 1.2 all but
-`compile`, which is kept for `rushlight.compile`.  The core may start to use another in any minor
-version of the protocol; it never requires one within a major version.
+Protocol 1.0 uses `describe` and `bind`; 1.1 all but `dtypes` and `compile_graph`; 1.2
+all but `compile_graph`, which is kept for `rushlight.compile` (up to 1.1 it was named `compile`,
+which kernel launchers have too).  The core may start to use another in any minor version of the
+protocol; it never requires one within a major version.
 
 A call that needs more memory than there is raises `rushlight.OutOfMemoryError`, which stands in
 `rushlight.backend` too; a plain `MemoryError` of a kernel or of `allocate` is told as one.
@@ -195,7 +196,7 @@ class OptionalDuties(Protocol):
 
     # compile
 
-    def compile(self, graph: Any) -> Callable[..., Any]:
+    def compile_graph(self, graph: Any) -> Callable[..., Any]:
         """A callable of native arrays for a captured program."""
         ...
 
@@ -216,7 +217,7 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
     "free memory": ("memory_info",),
     "autocast": ("autocast_operators",),
     "profiler": ("profile",),
-    "compile": ("compile",),
+    "compile": ("compile_graph",),
 }
 
 
