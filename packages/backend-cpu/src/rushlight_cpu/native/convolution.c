@@ -235,6 +235,14 @@ static PyObject *conv_grad_input(const rl_call *call) {
     return dx;
 }
 
+static bool weight_gradient(const conv_shape *s, bool depthwise, const float *g, const float *x,
+                            float *dw) {
+    if (depthwise) return conv_depthwise_weight(s, g, x, dw);
+    bool done;
+    if (!conv_winograd_weight(s, g, x, dw, &done)) return false;
+    return done || conv_weight_gradient(s, g, x, dw);
+}
+
 static PyObject *conv_grad_weight(const rl_call *call) {
     if (!suitable(call, 5)) return RL_DECLINE;
     PyObject *g = call->args[0], *x = call->args[1];
@@ -251,10 +259,7 @@ static PyObject *conv_grad_weight(const rl_call *call) {
     PyObject *b = (PyObject *)PyArray_GETCONTIGUOUS(RL_ARRAY(x));
     PyObject *dw = a && b ? result(dims, s.outer, s.inner / s.groups, s.kernel) : NULL;
     const bool depthwise = s.groups > 1 && s.groups == s.inner && s.outer == s.inner;
-    if (dw && !(depthwise ? conv_depthwise_weight : conv_weight_gradient)(&s, RL_DATA(a),
-                                                                          RL_DATA(b), RL_DATA(dw))) {
-        Py_CLEAR(dw);
-    }
+    if (dw && !weight_gradient(&s, depthwise, RL_DATA(a), RL_DATA(b), RL_DATA(dw))) Py_CLEAR(dw);
     Py_XDECREF(a);
     Py_XDECREF(b);
     return dw;

@@ -48,6 +48,8 @@ bool conv_depthwise_pass(const conv_pass *pass);
    finite. */
 bool conv_winograd_pass(const conv_pass *pass, bool *done);
 bool conv_weight_gradient(const conv_shape *shape, const float *g, const float *x, float *dw);
+bool conv_winograd_weight(const conv_shape *shape, const float *g, const float *x, float *dw,
+                          bool *done);
 bool conv_depthwise_weight(const conv_shape *shape, const float *g, const float *x, float *dw);
 
 /* Tiles */
@@ -189,6 +191,36 @@ static inline void conv_store_row(float *dst, const float *src, int64_t n) {
     memcpy(dst, src, (size_t)n * sizeof *dst);
 #endif
 }
+
+#if defined(__AVX512F__)
+/* to[i * ld + j] = x[j * step + i] for 16 x 16: both sides by whole rows. */
+static inline void conv_transpose_16(float *to, int64_t ld, const float *x, int64_t step) {
+    __m512 a[16], b[16];
+    for (int i = 0; i < 16; i++) a[i] = _mm512_loadu_ps(x + i * step);
+    for (int i = 0; i < 16; i += 2) {
+        b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
+        b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        a[i] = _mm512_shuffle_ps(b[i], b[i + 2], 0x44);
+        a[i + 1] = _mm512_shuffle_ps(b[i], b[i + 2], 0xee);
+        a[i + 2] = _mm512_shuffle_ps(b[i + 1], b[i + 3], 0x44);
+        a[i + 3] = _mm512_shuffle_ps(b[i + 1], b[i + 3], 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        b[i] = _mm512_shuffle_f32x4(a[i], a[i + 4], 0x88);
+        b[i + 4] = _mm512_shuffle_f32x4(a[i], a[i + 4], 0xdd);
+        b[i + 8] = _mm512_shuffle_f32x4(a[i + 8], a[i + 12], 0x88);
+        b[i + 12] = _mm512_shuffle_f32x4(a[i + 8], a[i + 12], 0xdd);
+    }
+    for (int i = 0; i < 4; i++) {
+        _mm512_storeu_ps(to + i * ld, _mm512_shuffle_f32x4(b[i], b[i + 8], 0x88));
+        _mm512_storeu_ps(to + (i + 4) * ld, _mm512_shuffle_f32x4(b[i + 4], b[i + 12], 0x88));
+        _mm512_storeu_ps(to + (i + 8) * ld, _mm512_shuffle_f32x4(b[i], b[i + 8], 0xdd));
+        _mm512_storeu_ps(to + (i + 12) * ld, _mm512_shuffle_f32x4(b[i + 4], b[i + 12], 0xdd));
+    }
+}
+#endif
 
 /* The i in [lo, hi) for which first + i * step lies in [0, size); hi may be below lo. */
 static inline void conv_inside(int64_t first, int64_t step, int64_t size, int64_t *lo,

@@ -40,42 +40,13 @@ typedef struct {
     rl_slots slots;
 } work;
 
-/* to[i * ld + j] = x[j * step + i] for 16 x 16: both sides by whole rows. */
+/* to[i * ld + j] = x[j * step + i]. */
 static void transpose_plain(float *to, int64_t ld, const float *x, int64_t step, int64_t rows,
                             int64_t columns) {
     for (int64_t i = 0; i < rows; i++) {
         for (int64_t j = 0; j < columns; j++) to[i * ld + j] = x[j * step + i];
     }
 }
-
-#if defined(__AVX512F__)
-static inline void transpose_16(float *to, int64_t ld, const float *x, int64_t step) {
-    __m512 a[16], b[16];
-    for (int i = 0; i < 16; i++) a[i] = _mm512_loadu_ps(x + i * step);
-    for (int i = 0; i < 16; i += 2) {
-        b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
-        b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4) {
-        a[i] = _mm512_shuffle_ps(b[i], b[i + 2], 0x44);
-        a[i + 1] = _mm512_shuffle_ps(b[i], b[i + 2], 0xee);
-        a[i + 2] = _mm512_shuffle_ps(b[i + 1], b[i + 3], 0x44);
-        a[i + 3] = _mm512_shuffle_ps(b[i + 1], b[i + 3], 0xee);
-    }
-    for (int i = 0; i < 4; i++) {
-        b[i] = _mm512_shuffle_f32x4(a[i], a[i + 4], 0x88);
-        b[i + 4] = _mm512_shuffle_f32x4(a[i], a[i + 4], 0xdd);
-        b[i + 8] = _mm512_shuffle_f32x4(a[i + 8], a[i + 12], 0x88);
-        b[i + 12] = _mm512_shuffle_f32x4(a[i + 8], a[i + 12], 0xdd);
-    }
-    for (int i = 0; i < 4; i++) {
-        _mm512_storeu_ps(to + i * ld, _mm512_shuffle_f32x4(b[i], b[i + 8], 0x88));
-        _mm512_storeu_ps(to + (i + 4) * ld, _mm512_shuffle_f32x4(b[i + 4], b[i + 12], 0x88));
-        _mm512_storeu_ps(to + (i + 8) * ld, _mm512_shuffle_f32x4(b[i], b[i + 8], 0xdd));
-        _mm512_storeu_ps(to + (i + 12) * ld, _mm512_shuffle_f32x4(b[i + 4], b[i + 12], 0xdd));
-    }
-}
-#endif
 
 /* A row of pixels of all channels (`plane` apart), with the channels last. */
 static void transpose_row(float *to, const float *x, int64_t plane, int64_t pixels,
@@ -85,7 +56,7 @@ static void transpose_row(float *to, const float *x, int64_t plane, int64_t pixe
     for (; i + 16 <= pixels; i += 16) {
         int64_t c = 0;
         for (; c + 16 <= channels; c += 16) {
-            transpose_16(to + i * channels + c, channels, x + c * plane + i, plane);
+            conv_transpose_16(to + i * channels + c, channels, x + c * plane + i, plane);
         }
         transpose_plain(to + i * channels + c, channels, x + c * plane + i, plane, 16,
                         channels - c);

@@ -12,14 +12,9 @@
 
 #include <stdatomic.h>
 
-#define STRIP 48 /* tiles; a multiple of all RL_NR */
-#define PANELS (STRIP / RL_NR)
 #define TOGETHER (RL_LANES / RL_MR) /* channels of a vector of the weight */
 #define SPAN 64 /* channels that are summed in a row */
-#define MOST_RUNS STRIP
-#define MOST_PIECES (2 * WINO_MOST * (4 * STRIP / RL_LANES + STRIP))
-#define LINE (4 * STRIP + RL_LANES)
-#define PAD 16                            /* floats: else points lie in the same cache sets */
+#define MOST_PIECES (2 * WINO_MOST * (4 * WINO_STRIP / RL_LANES + WINO_STRIP))
 #define OWN_CACHE ((int64_t)1200 << 10)   /* bytes of a weight's points that a core keeps */
 #define BLOCK_FLOATS ((int64_t)56 << 10)  /* of products between two steps */
 #define ALL_FLOATS ((int64_t)8 << 20)     /* of points and products of many strips */
@@ -33,9 +28,9 @@
 
 typedef struct {
     const conv_pass *p;
-    int m, n, points;
+    wino_grid grid;
+    int n, points;
     int64_t in_plane, out_plane, first[2];  /* first: pixel that output 0 begins at */
-    int64_t high, wide, tiles, strips;      /* tiles of a plane, of all images */
     int64_t depth, rows;                    /* channels and rows, rounded up */
     int64_t u_point, v_point, c_point;      /* floats of one point */
     int64_t block;                          /* rows between two steps */
@@ -44,28 +39,6 @@ typedef struct {
     rl_slots slots;
     atomic_int bad;
 } work;
-
-/* Tiles that follow each other in a row of tiles. */
-typedef struct {
-    int64_t image, y, x, length, column;
-} tile_run;
-
-typedef struct {
-    int count, vectors; /* runs, and vectors of tiles */
-    tile_run runs[MOST_RUNS];
-} strip_runs;
-
-static void find_runs(const work *w, int64_t strip, strip_runs *s) {
-    const int64_t begin = strip * STRIP, end = conv_min(begin + STRIP, w->tiles);
-    s->count = 0, s->vectors = (int)conv_ceil(end - begin, RL_LANES);
-    for (int64_t at = begin; at < end;) {
-        tile_run *run = &s->runs[s->count++];
-        run->image = at / (w->high * w->wide), run->column = at - begin;
-        run->y = at / w->wide % w->high, run->x = at % w->wide;
-        run->length = conv_min(w->wide - run->x, end - at);
-        at += run->length;
-    }
-}
 
 /* Products */
 
@@ -88,7 +61,7 @@ static void find_runs(const work *w, int64_t strip, strip_runs *s) {
             }                                                                                     \
             _Pragma("GCC unroll 8") for (int i = 0; i < RL_MR; i++) {                             \
                 _Pragma("GCC unroll 3") for (int v = 0; v < NV; v++) {                            \
-                    float *to = c + i * STRIP + v * RL_LANES;                                     \
+                    float *to = c + i * WINO_STRIP + v * RL_LANES;                                     \
                     rl_store(to, begin ? s[i][v] + rl_load(to) : s[i][v]);                        \
                 }                                                                                 \
             }                                                                                     \
@@ -103,10 +76,10 @@ PRODUCT(product_3, 3)
 
 /* Rows [from, to) of one point of a strip. */
 static void multiply(const work *w, int point, const float *v, float *c, int64_t from, int64_t to,
-                     int vectors) {
+                     int64_t vectors) {
     const float *u = w->u + point * w->u_point;
     const int64_t depth = w->p->channels;
-    for (int64_t row = from; row < to; row += RL_MR, c += RL_MR * STRIP) {
+    for (int64_t row = from; row < to; row += RL_MR, c += RL_MR * WINO_STRIP) {
         for (int panel = 0; panel * RL_NV < vectors; panel++) {
             const float *a = u + row * w->depth, *b = v + panel * depth * RL_NR;
             const int64_t some = vectors - panel * RL_NV;
@@ -183,7 +156,7 @@ WINO_INLINE void weight_points(const work *w, int m, int64_t row) {
 static void weight_task(void *context, int64_t begin, int64_t end) {
     const work *w = context;
     for (int64_t panel = begin; panel < end; panel++) {
-        if (w->m == 2) {
+        if (w->grid.m == 2) {
             weight_points(w, 2, panel * RL_MR);
         } else {
             weight_points(w, 4, panel * RL_MR);
@@ -193,65 +166,29 @@ static void weight_task(void *context, int64_t begin, int64_t end) {
 
 /* The input's points */
 
-/* A vector of consecutive pixels, of which lanes [lo, hi) lie in the image; the same for all
-   channels. */
-typedef struct {
-    int64_t from;
-    int32_t to;
-    uint16_t mask;
-    uint8_t lo, hi;
-} piece;
-
 /* Tiles read m + 2 pixels of a row and begin m after each other: the first m, and the m after
    those, of all tiles of a strip are put together. */
-static int find_pieces(const work *w, const strip_runs *s, piece *pieces) {
+static int find_pieces(const work *w, const wino_strip *s, wino_piece *pieces) {
     const conv_pass *p = w->p;
-    const int64_t image = p->channels * w->in_plane;
     int count = 0;
     for (int line = 0; line < 2 * w->n; line++) {
-        for (int r = 0; r < s->count; r++) {
-            const tile_run *run = &s->runs[r];
-            const int64_t y = run->y * w->m + w->first[0] + line / 2;
-            const int64_t x = run->x * w->m + w->first[1] + line % 2 * w->m;
-            const bool inside = y >= 0 && y < p->in_size[1];
-            const int64_t length = run->length * w->m;
-            for (int64_t i = 0; i < length; i += RL_LANES) {
-                const int64_t some = conv_min(length - i, RL_LANES);
-                const int64_t lo = conv_min(conv_max(-x - i, 0), some);
-                const int64_t hi = conv_min(conv_max(p->in_size[2] - x - i, lo), some);
-                piece *one = &pieces[count++];
-                one->from = run->image * image + y * p->in_size[2] + x + i;
-                one->to = (int32_t)(line * LINE + run->column * w->m + i);
-                one->lo = (uint8_t)(inside ? lo : 0), one->hi = (uint8_t)(inside ? hi : 0);
-                one->mask = (uint16_t)(((1u << one->hi) - 1) & ~((1u << one->lo) - 1));
-            }
-        }
+        const int64_t y = w->first[0] + line / 2, x = w->first[1] + line % 2 * w->grid.m;
+        count += wino_find_pieces(&w->grid, s, y, x, p->in_size[1], p->in_size[2],
+                                  p->channels * w->in_plane, line * WINO_LINE, pieces + count);
     }
     return count;
 }
 
-static inline void copy_piece(float *lines, const float *x, const piece *one) {
-#if defined(__AVX512F__)
-    _mm512_storeu_ps(lines + one->to, _mm512_maskz_loadu_ps(one->mask, x + one->from));
-#else
-    if (one->hi - one->lo == RL_LANES) {
-        rl_store(lines + one->to, rl_load(x + one->from));
-        return;
-    }
-    rl_store(lines + one->to, (rl_vector){0});
-    for (int l = one->lo; l < one->hi; l++) lines[one->to + l] = x[one->from + l];
-#endif
-}
-
 /* Points of one channel; `v` is where its first vector of the first point goes. */
-WINO_INLINE void input_points(const work *w, int m, const float *lines, float *v, int vectors) {
+WINO_INLINE void input_points(const work *w, int m, const float *lines, float *v,
+                              int64_t vectors) {
     const int n = m + 2;
     for (int i = 0; i < vectors; i++) {
         rl_vector d[WINO_MOST * WINO_MOST], half[WINO_MOST * WINO_MOST];
         const float *at = lines + i * m * RL_LANES;
         _Pragma("GCC unroll 6") for (int y = 0; y < n; y++) {
-            wino_split(m, at + 2 * y * LINE, d + y * n, m);
-            wino_split(m, at + (2 * y + 1) * LINE, d + y * n + m, 2);
+            wino_split(m, at + 2 * y * WINO_LINE, d + y * n, m);
+            wino_split(m, at + (2 * y + 1) * WINO_LINE, d + y * n + m, 2);
         }
         _Pragma("GCC unroll 6") for (int x = 0; x < n; x++) wino_input(m, d + x, half + x, n);
         float *to = v + i / RL_NV * w->p->channels * RL_NR + i % RL_NV * RL_LANES;
@@ -265,19 +202,19 @@ WINO_INLINE void input_points(const work *w, int m, const float *lines, float *v
 }
 
 /* Points of channels [from, to) of a strip. */
-static void transform_input(const work *w, const strip_runs *s, float *v, int64_t from,
+static void transform_input(const work *w, const wino_strip *s, float *v, int64_t from,
                             int64_t to) {
-    piece pieces[MOST_PIECES];
-    float lines[2 * WINO_MOST * LINE] __attribute__((aligned(64)));
+    wino_piece pieces[MOST_PIECES];
+    float lines[2 * WINO_MOST * WINO_LINE] __attribute__((aligned(64)));
     const int count = find_pieces(w, s, pieces);
     memset(lines, 0, sizeof lines);
     for (int64_t c = from; c < to; c++) {
         const float *x = w->p->x + c * w->in_plane;
-        for (int i = 0; i < count; i++) copy_piece(lines, x, &pieces[i]);
-        if (w->m == 2) {
-            input_points(w, 2, lines, v + c * RL_NR, s->vectors);
+        for (int i = 0; i < count; i++) wino_copy(lines, x, &pieces[i]);
+        if (w->grid.m == 2) {
+            input_points(w, 2, lines, v + c * RL_NR, conv_ceil(s->tiles, RL_LANES));
         } else {
-            input_points(w, 4, lines, v + c * RL_NR, s->vectors);
+            input_points(w, 4, lines, v + c * RL_NR, conv_ceil(s->tiles, RL_LANES));
         }
     }
 }
@@ -290,26 +227,26 @@ typedef struct {
     int32_t from, length;
 } span;
 
-static int find_spans(const work *w, const strip_runs *s, span *spans) {
+static int find_spans(const work *w, const wino_strip *s, span *spans) {
     const conv_pass *p = w->p;
     int count = 0;
     for (int r = 0; r < s->count; r++) {
-        const tile_run *run = &s->runs[r];
-        const int64_t x = run->x * w->m;
-        for (int i = 0; i < w->m; i++) {
-            const int64_t y = run->y * w->m + i;
+        const wino_run *run = &s->runs[r];
+        const int64_t x = run->x * w->grid.m;
+        for (int i = 0; i < w->grid.m; i++) {
+            const int64_t y = run->y * w->grid.m + i;
             if (y >= p->out_size[1]) break;
             span *one = &spans[count++];
             one->to = run->image * p->rows * w->out_plane + y * p->out_size[2] + x;
-            one->from = (int32_t)(i * LINE + run->column * w->m);
-            one->length = (int32_t)conv_min(run->length * w->m, p->out_size[2] - x);
+            one->from = (int32_t)(i * WINO_LINE + run->column * w->grid.m);
+            one->length = (int32_t)conv_min(run->length * w->grid.m, p->out_size[2] - x);
         }
     }
     return count;
 }
 
 /* Lines of outputs of one row of products; `seen` becomes NaN if one is not finite. */
-WINO_INLINE void output_lines(const work *w, int m, const float *c, float *lines, int vectors,
+WINO_INLINE void output_lines(const work *w, int m, const float *c, float *lines, int64_t vectors,
                               rl_vector *seen) {
     const int n = m + 2;
     for (int i = 0; i < vectors; i++, c += RL_LANES, lines += m * RL_LANES) {
@@ -324,23 +261,23 @@ WINO_INLINE void output_lines(const work *w, int m, const float *c, float *lines
             rl_vector out[4];
             wino_output(m, half + y * n, out, 1, 1);
             _Pragma("GCC unroll 4") for (int x = 0; x < m; x++) *seen += out[x] * rl_splat(0);
-            wino_join(m, out, lines + y * LINE);
+            wino_join(m, out, lines + y * WINO_LINE);
         }
     }
 }
 
 /* Outputs of rows [from, to) of a strip. */
-static void transform_output(work *w, const strip_runs *s, const float *c, int64_t from,
+static void transform_output(work *w, const wino_strip *s, const float *c, int64_t from,
                              int64_t to) {
-    span spans[4 * STRIP];
-    float lines[4 * LINE] __attribute__((aligned(64)));
+    span spans[4 * WINO_STRIP];
+    float lines[4 * WINO_LINE] __attribute__((aligned(64)));
     const int count = find_spans(w, s, spans);
     rl_vector seen = {0};
-    for (int64_t row = from; row < to; row++, c += STRIP) {
-        if (w->m == 2) {
-            output_lines(w, 2, c, lines, s->vectors, &seen);
+    for (int64_t row = from; row < to; row++, c += WINO_STRIP) {
+        if (w->grid.m == 2) {
+            output_lines(w, 2, c, lines, conv_ceil(s->tiles, RL_LANES), &seen);
         } else {
-            output_lines(w, 4, c, lines, s->vectors, &seen);
+            output_lines(w, 4, c, lines, conv_ceil(s->tiles, RL_LANES), &seen);
         }
         float *out = w->p->out + row * w->out_plane;
         for (int i = 0; i < count; i++) {
@@ -358,13 +295,13 @@ static void strip_task(void *context, int64_t strip) {
     work *w = context;
     int slot;
     float *v = rl_take_slot(&w->slots, &slot), *c = v + w->points * w->v_point;
-    strip_runs s;
-    find_runs(w, strip, &s);
+    wino_strip s;
+    wino_find_runs(&w->grid, strip, &s);
     transform_input(w, &s, v, 0, w->p->channels);
     for (int64_t row = 0; row < w->p->rows; row += w->block) {
         const int64_t to = conv_min(row + w->block, w->p->rows);
         for (int point = 0; point < w->points; point++) {
-            multiply(w, point, v + point * w->v_point, c + point * w->c_point, row, to, s.vectors);
+            multiply(w, point, v + point * w->v_point, c + point * w->c_point, row, to, conv_ceil(s.tiles, RL_LANES));
         }
         transform_output(w, &s, c, row, to);
     }
@@ -377,8 +314,8 @@ static void input_task(void *context, int64_t index) {
     work *w = context;
     const int64_t blocks = conv_ceil(w->p->channels, CHANNEL_BLOCK), strip = index / blocks;
     const int64_t from = index % blocks * CHANNEL_BLOCK;
-    strip_runs s;
-    find_runs(w, w->begin + strip, &s);
+    wino_strip s;
+    wino_find_runs(&w->grid, w->begin + strip, &s);
     transform_input(w, &s, w->v + strip * w->points * w->v_point, from,
                     conv_min(from + CHANNEL_BLOCK, w->p->channels));
 }
@@ -389,10 +326,10 @@ static void point_task(void *context, int64_t index) {
     const int point = (int)(index / blocks);
     const int64_t from = index % blocks * w->block, to = conv_min(from + w->block, w->p->rows);
     for (int64_t strip = 0; strip < w->end - w->begin; strip++) {
-        const int64_t tiles = conv_min(w->tiles - (w->begin + strip) * STRIP, STRIP);
+        const int64_t tiles = conv_min(w->grid.tiles - (w->begin + strip) * WINO_STRIP, WINO_STRIP);
         const float *v = w->v + (strip * w->points + point) * w->v_point;
-        float *c = w->c + (strip * w->points + point) * w->c_point + from * STRIP;
-        multiply(w, point, v, c, from, to, (int)conv_ceil(tiles, RL_LANES));
+        float *c = w->c + (strip * w->points + point) * w->c_point + from * WINO_STRIP;
+        multiply(w, point, v, c, from, to, conv_ceil(tiles, RL_LANES));
     }
 }
 
@@ -400,9 +337,9 @@ static void output_task(void *context, int64_t index) {
     work *w = context;
     const int64_t blocks = conv_ceil(w->p->rows, CHANNEL_BLOCK), strip = index / blocks;
     const int64_t from = index % blocks * CHANNEL_BLOCK;
-    strip_runs s;
-    find_runs(w, w->begin + strip, &s);
-    transform_output(w, &s, w->c + strip * w->points * w->c_point + from * STRIP, from,
+    wino_strip s;
+    wino_find_runs(&w->grid, w->begin + strip, &s);
+    transform_output(w, &s, w->c + strip * w->points * w->c_point + from * WINO_STRIP, from,
                      conv_min(from + CHANNEL_BLOCK, w->p->rows));
 }
 
@@ -451,27 +388,27 @@ bool conv_winograd_pass(const conv_pass *p, bool *done) {
     work w = {.p = p};
     *done = false;
     if (!is_window(p, w.first)) return true;
-    w.m = choose(p), w.n = w.m + 2, w.points = w.n * w.n;
-    if (!w.m) return true;
+    const int m = choose(p);
+    if (!m) return true;
+    w.grid = wino_make_grid(m, p->batch, p->out_size[1], p->out_size[2]);
+    w.n = m + 2, w.points = w.n * w.n;
     w.in_plane = p->in_size[1] * p->in_size[2], w.out_plane = p->out_size[1] * p->out_size[2];
-    w.high = conv_ceil(p->out_size[1], w.m), w.wide = conv_ceil(p->out_size[2], w.m);
-    w.tiles = p->batch * w.high * w.wide, w.strips = conv_ceil(w.tiles, STRIP);
     w.depth = conv_ceil(p->channels, TOGETHER) * TOGETHER;
     w.rows = conv_ceil(p->rows, RL_MR) * RL_MR;
-    w.u_point = w.rows * w.depth + PAD, w.v_point = p->channels * STRIP + PAD;
+    w.u_point = w.rows * w.depth + WINO_PAD, w.v_point = p->channels * WINO_STRIP + WINO_PAD;
     const int64_t u_bytes = w.points * w.u_point * (int64_t)sizeof(float);
-    const bool whole = u_bytes <= OWN_CACHE && w.strips >= 16;
+    const bool whole = u_bytes <= OWN_CACHE && w.grid.strips >= 16;
     const size_t real = sizeof(float);
     int64_t together = 0;
     if (whole) {
-        w.block = conv_min(w.rows, conv_max(RL_MR, BLOCK_FLOATS / w.points / STRIP / RL_MR * RL_MR));
-        w.c_point = w.block * STRIP + PAD;
+        w.block = conv_min(w.rows, conv_max(RL_MR, BLOCK_FLOATS / w.points / WINO_STRIP / RL_MR * RL_MR));
+        w.c_point = w.block * WINO_STRIP + WINO_PAD;
         const size_t floats = (size_t)(w.points * (w.v_point + w.c_point));
-        if (!rl_open_slots(&w.slots, floats * real, w.strips)) return false;
+        if (!rl_open_slots(&w.slots, floats * real, w.grid.strips)) return false;
     } else {
-        w.block = conv_min(w.rows, CHANNEL_BLOCK), w.c_point = w.rows * STRIP + PAD;
+        w.block = conv_min(w.rows, CHANNEL_BLOCK), w.c_point = w.rows * WINO_STRIP + WINO_PAD;
         together = conv_max(1, ALL_FLOATS / (w.points * (w.v_point + w.c_point)));
-        together = conv_min(together, w.strips);
+        together = conv_min(together, w.grid.strips);
         w.v = rl_scratch((size_t)(together * w.points * w.v_point) * real);
         w.c = w.v ? rl_scratch((size_t)(together * w.points * w.c_point) * real) : NULL;
     }
@@ -481,10 +418,10 @@ bool conv_winograd_pass(const conv_pass *p, bool *done) {
         RL_RELEASE_GIL(true)
         rl_parallel_range(w.rows / RL_MR, 1, weight_task, &w);
         if (whole) {
-            rl_parallel(w.strips, strip_task, &w);
+            rl_parallel(w.grid.strips, strip_task, &w);
         }
-        for (int64_t begin = 0; !whole && begin < w.strips; begin += together) {
-            w.begin = begin, w.end = conv_min(begin + together, w.strips);
+        for (int64_t begin = 0; !whole && begin < w.grid.strips; begin += together) {
+            w.begin = begin, w.end = conv_min(begin + together, w.grid.strips);
             const int64_t strips = w.end - begin;
             rl_parallel(strips * conv_ceil(p->channels, CHANNEL_BLOCK), input_task, &w);
             rl_parallel(w.points * conv_ceil(p->rows, w.block), point_task, &w);

@@ -9,7 +9,10 @@
 
 #include "convolution.h"
 
-#define WINO_MOST 6 /* points along a dimension */
+#define WINO_MOST 6  /* points along a dimension */
+#define WINO_STRIP 48 /* tiles; a multiple of all RL_NR */
+#define WINO_PAD 16   /* floats: else points lie in the same cache sets */
+#define WINO_LINE (4 * WINO_STRIP + RL_LANES)
 #define WINO_INLINE static inline __attribute__((always_inline))
 
 /* The points of 4 x 4 outputs besides 0 and infinity are +-P and +-Q. */
@@ -51,6 +54,40 @@ WINO_INLINE void wino_output(int m, const rl_vector *v, rl_vector *y, int v_step
     y[2 * y_step] = rl_splat(p * p) * even_p + rl_splat(q * q) * even_q;
     y[3 * y_step] =
         rl_splat(p * p * p) * odd_p + rl_splat(q * q * q) * odd_q + v[5 * v_step];
+}
+
+/* v = A y: points of m gradients of outputs. */
+WINO_INLINE void wino_gradient(int m, const rl_vector *y, rl_vector *v, int y_step, int v_step) {
+    const rl_vector a = y[0], b = y[y_step];
+    if (m == 2) {
+        v[0] = a, v[v_step] = a + b, v[2 * v_step] = a - b, v[3 * v_step] = -b;
+        return;
+    }
+    const rl_vector c = y[2 * y_step], e = y[3 * y_step];
+    const rl_vector p = rl_splat(WINO_P), q = rl_splat(WINO_Q), pp = p * p, qq = q * q;
+    const rl_vector even_p = a + pp * c, odd_p = p * (b + pp * e);
+    const rl_vector even_q = a + qq * c, odd_q = q * (b + qq * e);
+    v[0] = a, v[v_step] = even_p + odd_p, v[2 * v_step] = even_p - odd_p;
+    v[3 * v_step] = even_q + odd_q, v[4 * v_step] = even_q - odd_q, v[5 * v_step] = e;
+}
+
+/* g = G' u: the gradients of 3 taps. */
+WINO_INLINE void wino_taps(int m, const rl_vector *u, rl_vector *g, int u_step, int g_step) {
+    const rl_vector a = u[0], b = u[u_step], c = u[2 * u_step], e = u[3 * u_step];
+    if (m == 2) {
+        const rl_vector half = rl_splat(0.5f), even = half * (b + c);
+        g[0] = a + even, g[g_step] = half * (b - c), g[2 * g_step] = even + e;
+        return;
+    }
+    const float pp = WINO_P * WINO_P, qq = WINO_Q * WINO_Q;
+    const rl_vector f = u[4 * u_step];
+    const rl_vector even_p = rl_splat(1 / (2 * pp * (pp - qq))) * (b + c);
+    const rl_vector odd_p = rl_splat(1 / (2 * WINO_P * (pp - qq))) * (b - c);
+    const rl_vector even_q = rl_splat(1 / (2 * qq * (qq - pp))) * (e + f);
+    const rl_vector odd_q = rl_splat(1 / (2 * WINO_Q * (qq - pp))) * (e - f);
+    g[0] = rl_splat(1 / (pp * qq)) * a + even_p + even_q;
+    g[g_step] = odd_p + odd_q;
+    g[2 * g_step] = rl_splat(pp) * even_p + rl_splat(qq) * even_q + u[5 * u_step];
 }
 
 /* u = G g: from 3 taps. */
@@ -129,6 +166,90 @@ WINO_INLINE void wino_join(int m, const rl_vector *y, float *to) {
     rl_store(to + RL_LANES, __builtin_shuffle(even, odd, high));
     rl_store(to + 2 * RL_LANES, __builtin_shuffle(even_2, odd_2, low));
     rl_store(to + 3 * RL_LANES, __builtin_shuffle(even_2, odd_2, high));
+}
+
+/* Tiles and strips */
+
+/* Tiles of m x m outputs, of all images. */
+typedef struct {
+    int m;
+    int64_t high, wide, tiles, strips;
+} wino_grid;
+
+static inline wino_grid wino_make_grid(int m, int64_t batch, int64_t height, int64_t width) {
+    wino_grid g = {.m = m, .high = conv_ceil(height, m), .wide = conv_ceil(width, m)};
+    g.tiles = batch * g.high * g.wide, g.strips = conv_ceil(g.tiles, WINO_STRIP);
+    return g;
+}
+
+/* Tiles that follow each other in a row of tiles. */
+typedef struct {
+    int64_t image, y, x, length, column;
+} wino_run;
+
+typedef struct {
+    int count;
+    int64_t tiles;
+    wino_run runs[WINO_STRIP];
+} wino_strip;
+
+static inline void wino_find_runs(const wino_grid *g, int64_t strip, wino_strip *s) {
+    const int64_t begin = strip * WINO_STRIP, end = conv_min(begin + WINO_STRIP, g->tiles);
+    s->count = 0, s->tiles = end - begin;
+    for (int64_t at = begin; at < end;) {
+        wino_run *run = &s->runs[s->count++];
+        run->image = at / (g->high * g->wide), run->column = at - begin;
+        run->y = at / g->wide % g->high, run->x = at % g->wide;
+        run->length = conv_min(g->wide - run->x, end - at);
+        at += run->length;
+    }
+}
+
+/* A vector of consecutive pixels, of which lanes [lo, hi) lie in the image; the same for all
+   channels. */
+typedef struct {
+    int64_t from;
+    int32_t to;
+    uint16_t mask;
+    uint8_t lo, hi;
+} wino_piece;
+
+/* Of the m pixels of each tile that are (y, x) from its first, the pieces; how many. */
+static inline int wino_find_pieces(const wino_grid *g, const wino_strip *s, int64_t y, int64_t x,
+                                   int64_t height, int64_t width, int64_t image, int64_t to,
+                                   wino_piece *pieces) {
+    int count = 0;
+    for (int r = 0; r < s->count; r++) {
+        const wino_run *run = &s->runs[r];
+        const int64_t row = run->y * g->m + y, first = run->x * g->m + x;
+        const int64_t length = run->length * g->m;
+        for (int64_t i = 0; i < length; i += RL_LANES) {
+            const int64_t some = conv_min(length - i, RL_LANES);
+            const int64_t lo = conv_min(conv_max(-first - i, 0), some);
+            const int64_t hi = conv_min(conv_max(width - first - i, lo), some);
+            wino_piece *one = &pieces[count++];
+            const bool inside = row >= 0 && row < height;
+            one->from = run->image * image + row * width + first + i;
+            one->to = (int32_t)(to + run->column * g->m + i);
+            one->lo = (uint8_t)(inside ? lo : 0), one->hi = (uint8_t)(inside ? hi : 0);
+            one->mask = (uint16_t)(((1u << one->hi) - 1) & ~((1u << one->lo) - 1));
+        }
+    }
+    return count;
+}
+
+/* Copies one, zeros where it is outside. */
+static inline void wino_copy(float *lines, const float *x, const wino_piece *one) {
+#if defined(__AVX512F__)
+    _mm512_storeu_ps(lines + one->to, _mm512_maskz_loadu_ps(one->mask, x + one->from));
+#else
+    if (one->hi - one->lo == RL_LANES) {
+        rl_store(lines + one->to, rl_load(x + one->from));
+        return;
+    }
+    rl_store(lines + one->to, (rl_vector){0});
+    for (int l = one->lo; l < one->hi; l++) lines[one->to + l] = x[one->from + l];
+#endif
 }
 
 #endif
