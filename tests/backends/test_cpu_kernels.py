@@ -56,7 +56,9 @@ def three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Splits everything in three, however small."""
     before, split = _parallel.thread_count(), _parallel.split
     _parallel.set_thread_count(3)
-    monkeypatch.setattr(_parallel, "split", lambda size, work, task: split(size, 1e12, task))
+    monkeypatch.setattr(
+        _parallel, "split", lambda size, work, task, enough=0: split(size, 1e12, task)
+    )
     yield
     _parallel.set_thread_count(before)
 

@@ -16,7 +16,10 @@ from rushlight.backend.arrays import ACCEPTS_OUT, array_kernels
 from . import _native
 from .kernels import ACCEPTS_OUT as OWN_ACCEPTS_OUT
 from .kernels import cpu_kernels
+from .kernels._common import Array
+from .kernels._memory import POOL
 from .kernels._parallel import set_thread_count, share_threads, thread_count
+from .kernels.creation import assign
 from .native import native_kernels
 
 
@@ -33,12 +36,27 @@ def _processor() -> str:
 class CpuDevice(ArrayDevice):
     """The host."""
 
+    _pool = POOL
+
     def __init__(self, tier: _native.Tier) -> None:
         super().__init__(np)
         self.tier = tier
         limit = _native.cache_limit()
-        if tier.library is not None and limit is not None:
-            tier.library.set_cache_limit(limit)
+        if limit is not None:
+            self._pool.set_limit(limit)
+            if tier.library is not None:
+                tier.library.set_cache_limit(limit)
+
+    def allocate(self, nbytes: int) -> Array:
+        """See `DeviceRuntime.allocate`."""
+        return self._pool.empty(nbytes, np.uint8)
+
+    def copy(self, target: Array, source: Array) -> None:
+        """See `DeviceRuntime.copy`."""
+        if source.dtype == target.dtype:
+            assign(target, source)
+        else:
+            super().copy(target, source)
 
     def describe(self) -> dict[str, str | int | float]:
         """Facts for `python -m rushlight`."""
@@ -50,19 +68,22 @@ class CpuDevice(ArrayDevice):
         }
 
     def memory_stats(self) -> Mapping[str, int]:
-        """Bytes of the pool that native kernels take results from; zeros without them."""
-        if self.tier.library is None:
-            return dict.fromkeys(("allocated", "peak", "reserved"), 0)
-        stats: dict[str, int] = self.tier.library.memory_stats()
+        """Bytes of the pools that results are taken from, that of NumPy's and of native kernels."""
+        stats = self._pool.stats()
+        if self.tier.library is not None:
+            for name, value in self.tier.library.memory_stats().items():
+                stats[name] += value
         return stats
 
     def reset_peak(self) -> None:
         """Counts the peak of memory from what is in use now."""
+        self._pool.reset_peak()
         if self.tier.library is not None:
             self.tier.library.reset_peak()
 
     def empty_cache(self) -> None:
         """Frees the memory that is kept for later results."""
+        self._pool.empty_cache()
         if self.tier.library is not None:
             self.tier.library.empty_cache()
 
@@ -84,7 +105,8 @@ def make_backend(name: str = "cpu", tier: _native.Tier | None = None) -> Backend
         threads=(thread_count, set_thread_count),
     )
     for operator, kernel in cpu_kernels().items():
-        backend.kernel(operator, accepts_out=operator in OWN_ACCEPTS_OUT)(kernel)
+        takes = operator in OWN_ACCEPTS_OUT or operator in ACCEPTS_OUT
+        backend.kernel(operator, accepts_out=takes)(kernel)
     if chosen.library is not None:
         share_threads(chosen.library.set_threads)
         _add_native(backend, chosen.library)

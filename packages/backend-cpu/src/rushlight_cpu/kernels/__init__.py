@@ -8,11 +8,14 @@ from rushlight_cpu.kernels import (
     adaptive_pooling,
     attention,
     convolution,
+    creation,
+    elementwise,
     embedding,
     loss,
     normalization,
     optimising,
     pooling,
+    products,
     random,
     recurrent,
     softmax,
@@ -23,11 +26,14 @@ _FAMILIES = (
     adaptive_pooling,
     attention,
     convolution,
+    creation,
+    elementwise,
     embedding,
     loss,
     normalization,
     optimising,
     pooling,
+    products,
     random,
     recurrent,
     softmax,
@@ -45,5 +51,5 @@ def cpu_kernels() -> dict[str, KernelEntry]:
     return found
 
 
-#: The kernels that can write into the arrays of `out=`.
+#: The kernels that can write into the arrays of `out=`, beside those that the array family names.
 ACCEPTS_OUT = optimising.ACCEPTS_OUT

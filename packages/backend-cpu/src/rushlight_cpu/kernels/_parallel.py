@@ -1,26 +1,31 @@
 """Splitting a kernel's work among Python threads, with BLAS held to one thread each.
 
 NumPy releases the interpreter lock inside its loops, so two Python threads do run side by side; a
-split costs 50-80 microseconds, so kernels ask for one only when there is work for a millisecond.
+split costs 30-60 microseconds, so kernels ask for one only when there is work for a few times that.
 Passes must take tens of microseconds (hence the size of `BLOCK`): between them the threads wait
 for each other's hold of the lock.
-While several threads call matmul, the threads of BLAS itself would only queue behind each other:
-inside a split BLAS is limited to one thread, where its library lets us.
+While several threads call matmul, the threads of BLAS itself would only queue behind each other,
+and after their work they wait busily for more, which takes a core from whoever comes next. So
+inside a split BLAS is limited to one thread, where its library lets us, even if only one computes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
+import queue
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 
 T = TypeVar("T")
+
+# Work, in elements passed through a ufunc, below which BLAS would not use threads either.
+_SMALL = 1e5
 
 
 def _default_threads() -> int:
@@ -33,26 +38,53 @@ def _default_threads() -> int:
 
 
 class _Pool:
-    """The worker threads; started at the first split, forgotten in a forked child."""
+    """The worker threads; started at the first split, forgotten in a forked child.
+
+    They wait at one queue: an executor's futures would cost 60 microseconds more per split.
+    """
 
     def __init__(self) -> None:
         self.threads = _default_threads()
-        self.executor: ThreadPoolExecutor | None = None
+        self.tasks: queue.SimpleQueue[Callable[[], None] | None] | None = None
+        self.workers = 0
         self.others: list[Callable[[int], None]] = []
         self.lock = threading.Lock()
 
-    def get(self) -> ThreadPoolExecutor:
+    def get(self) -> queue.SimpleQueue[Callable[[], None] | None]:
         with self.lock:
-            if self.executor is None:
-                self.executor = ThreadPoolExecutor(
-                    max(1, self.threads - 1), thread_name_prefix="rushlight-cpu"
-                )
-            return self.executor
+            if self.tasks is None:
+                self.tasks = queue.SimpleQueue()
+                self.workers = max(1, self.threads - 1)
+                for number in range(self.workers):
+                    threading.Thread(
+                        target=_work,
+                        args=(self.tasks,),
+                        name=f"rushlight-cpu_{number}",
+                        daemon=True,
+                    ).start()
+            return self.tasks
+
+    def resize(self, threads: int) -> None:
+        with self.lock:
+            if self.tasks is not None:
+                # Behind the tasks that wait: those are done first.
+                for _ in range(self.workers):
+                    self.tasks.put(None)
+                self.tasks = None
+            self.threads = threads
 
     def forget(self) -> None:
         # Threads do not survive a fork, and the lock may have been held by one of them.
-        self.executor = None
+        self.tasks = None
         self.lock = threading.Lock()
+
+
+def _work(tasks: queue.SimpleQueue[Callable[[], None] | None]) -> None:
+    """A worker's life."""
+    _inside.split = True  # what a task splits further runs in its own thread
+    while (task := tasks.get()) is not None:
+        task()
+        del task  # keeps no array alive while waiting
 
 
 _pool = _Pool()
@@ -75,14 +107,16 @@ def set_thread_count(threads: int) -> None:
     """Sets how many threads a split may use; 1 turns splitting off."""
     for resize in _pool.others:
         resize(threads)
-    with _pool.lock:
-        if _pool.executor is not None:
-            _pool.executor.shutdown(wait=False)
-            _pool.executor = None
-        _pool.threads = threads
+    _pool.resize(threads)
 
 
-def split(size: int, work: float, task: Callable[[int, int], T], *, enough: float = 2e6) -> list[T]:
+def split(
+    size: int,
+    work: float,
+    task: Callable[[int, int], T],
+    *,
+    enough: float = 2e6,
+) -> list[T]:
     """Calls `task(start, stop)` on consecutive parts of `range(size)`, side by side.
 
     Args:
@@ -91,35 +125,46 @@ def split(size: int, work: float, task: Callable[[int, int], T], *, enough: floa
         task: Leaf work; results come back in order of the parts.
         enough: Least work a thread must get for a split to pay.
     """
-    parts = min(_pool.threads, size, max(1, int(work / enough)))
-    if parts <= 1 or getattr(_inside, "split", False):
-        return [task(0, size)]
+    inside = getattr(_inside, "split", False)
+    parts = 1 if inside else min(_pool.threads, size, max(1, int(work / enough)))
+    if parts <= 1:
+        if inside or work < _SMALL:
+            return [task(0, size)]
+        with _blas:
+            return [task(0, size)]
     bounds = [size * part // parts for part in range(parts + 1)]
-    with _one_blas_thread():
-        executor = _pool.get()
-        others = [
-            executor.submit(_leaf, task, start, stop)
-            for start, stop in zip(bounds[1:-1], bounds[2:], strict=True)
-        ]
+    answers: queue.SimpleQueue[tuple[int, T | None, BaseException | None]] = queue.SimpleQueue()
+
+    def leaf(number: int) -> None:
         try:
-            first = _leaf(task, 0, bounds[1])
+            answers.put((number, task(bounds[number], bounds[number + 1]), None))
+        except BaseException as raised:
+            answers.put((number, None, raised))
+
+    found: list[Any] = [None] * parts
+    failures: list[BaseException] = []
+    with _blas:
+        tasks = _pool.get()
+        for number in range(1, parts):
+            tasks.put(functools.partial(leaf, number))
+        _inside.split = True
+        try:
+            leaf(0)
         finally:
-            # Parts write into the caller's arrays: none may still run when an error leaves here.
-            for other in others:
-                other.exception()
-        return [first, *(other.result() for other in others)]
-
-
-def _leaf(task: Callable[[int, int], T], start: int, stop: int) -> T:
-    _inside.split = True
-    try:
-        return task(start, stop)
-    finally:
-        _inside.split = False
+            _inside.split = False
+        # Parts write into the caller's arrays: none may still run when an error leaves here.
+        for _ in range(parts):
+            number, value, failure = answers.get()
+            found[number] = value
+            if failure is not None:
+                failures.append(failure)
+    if failures:
+        raise failures[0]
+    return found
 
 
 class _Blas:
-    """The thread switch of the OpenBLAS that NumPy uses, if it has one we know."""
+    """Holds the OpenBLAS that NumPy uses to one thread, if it is one whose switch we know."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -127,7 +172,7 @@ class _Blas:
         self.saved = 0
         self.get, self.set = _find_switch()
 
-    def enter(self) -> None:
+    def __enter__(self) -> None:
         # The switch is process-wide: the first user sets it, the last restores it.
         with self.lock:
             if self.users == 0:
@@ -135,7 +180,7 @@ class _Blas:
                 self.set(1)
             self.users += 1
 
-    def leave(self) -> None:
+    def __exit__(self, *raised: object) -> None:
         with self.lock:
             self.users -= 1
             if self.users == 0:
@@ -158,15 +203,6 @@ def _find_switch() -> tuple[Callable[[], int], Callable[[int], None]]:
 
 
 _blas = _Blas()
-
-
-@contextlib.contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    _blas.enter()
-    try:
-        yield
-    finally:
-        _blas.leave()
 
 
 def _after_fork() -> None:

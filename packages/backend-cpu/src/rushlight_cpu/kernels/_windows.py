@@ -15,6 +15,7 @@ import numpy as np
 
 from rushlight_cpu.kernels import _parallel
 from rushlight_cpu.kernels._common import Array, prod
+from rushlight_cpu.kernels._memory import empty, zeros
 
 Sizes = tuple[int, ...]
 
@@ -53,7 +54,7 @@ class Windows:
         self.inside = (slice(None), *(slice(p, p + n) for n, p in zip(size, padding, strict=True)))
         self.last = (0, *range(2, len(size) + 2), 1)  # the order that puts channels last
         # The borders stay zero from one run of images to the next.
-        self.planes: Array = np.zeros((self.images, *padded, channels), dtype)
+        self.planes: Array = zeros((self.images, *padded, channels), dtype)
         image, *steps, one = self.planes.strides
         self.shape = (*self.out, *kernel, channels)
         self.strides = (
@@ -62,7 +63,7 @@ class Windows:
             *(t * d for t, d in zip(steps, dilation, strict=True)),
             one,
         )
-        self.rows: Array = np.empty((self.images * self.pixels, self.length), dtype)
+        self.rows: Array = empty((self.images * self.pixels, self.length), dtype)
 
     def chunks(self, start: int, stop: int) -> list[tuple[int, int]]:
         """Runs of images worked on together."""
@@ -107,7 +108,7 @@ def conv(
     def part(start: int, stop: int) -> None:
         settings = kernel, stride, padding, dilation
         windows = Windows(x.shape[2:], x.shape[1], *settings, x.dtype, stop - start)
-        room = np.empty(outer * windows.images * windows.pixels, x.dtype)
+        room = empty(outer * windows.images * windows.pixels, x.dtype)
         for first, last in windows.chunks(start, stop):
             rows = windows.load(x[first:last])
             product = room[: outer * len(rows)].reshape(outer, len(rows))
@@ -135,8 +136,8 @@ def conv_grad_weight(
         settings = kernel, stride, padding, dilation
         windows = Windows(x.shape[2:], channels, *settings, x.dtype, stop - start)
         dw: Array = np.zeros((outer, windows.length), x.dtype)
-        room = np.empty_like(dw)
-        grads = np.empty(outer * windows.images * windows.pixels, x.dtype)
+        room = empty(dw.shape, dw.dtype)
+        grads = empty(outer * windows.images * windows.pixels, x.dtype)
         for first, last in windows.chunks(start, stop):
             rows = windows.load(x[first:last])
             flat = grads[: outer * len(rows)]

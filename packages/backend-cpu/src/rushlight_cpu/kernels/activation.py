@@ -11,6 +11,7 @@ from rushlight.backend import KernelEntry
 from rushlight_cpu.kernels import _parallel
 from rushlight_cpu.kernels._common import BLOCK, Array, reduced_precision
 from rushlight_cpu.kernels._erf import erfc64, half_erfc32
+from rushlight_cpu.kernels._memory import empty
 
 _ROOT_HALF = math.sqrt(0.5)
 _DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
@@ -27,10 +28,10 @@ def _pointwise(block: Block, passes: float, *arrays: Array) -> Array:
     if len(arrays) > 1 and any(a.shape != arrays[0].shape for a in arrays):
         arrays = np.broadcast_arrays(*arrays)
     flats = tuple(np.ascontiguousarray(a).reshape(-1) for a in arrays)
-    out: Array = np.empty(flats[0].size, flats[0].dtype)
+    out: Array = empty(flats[0].size, flats[0].dtype)
 
     def part(start: int, stop: int) -> None:
-        room = np.empty((4, min(BLOCK, stop - start)), out.dtype)
+        room = empty((4, min(BLOCK, stop - start)), out.dtype)
         for at in range(start, stop, BLOCK):
             some = slice(at, min(at + BLOCK, stop))
             into = out[some]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rushlight_cpu.kernels._common import Array, Kernel, ending, prod, reduced_precision
+from rushlight_cpu.kernels._memory import empty, zeros
 from rushlight_cpu.kernels.pooling import Sizes, avg_pool, avg_pool_backward, max_pool
 
 
@@ -46,7 +47,7 @@ def adaptive_avg_pool(x: Array, *, output_size: Sizes) -> Array:
     out = x
     for axis, (n, o) in enumerate(zip(size, output_size, strict=True), 2):
         lead: tuple[Any, ...] = (slice(None),) * axis
-        stage: Array = np.empty((*out.shape[:axis], o, *out.shape[axis + 1 :]), x.dtype)
+        stage: Array = empty((*out.shape[:axis], o, *out.shape[axis + 1 :]), x.dtype)
         for i, window in enumerate(_windows(n, o)):
             stage[(*lead, i)] = np.mean(out[(*lead, window)], axis=axis)
         out = stage
@@ -58,7 +59,7 @@ def adaptive_avg_pool_backward(g: Array, *, input_size: Sizes) -> Array:
     """Spreads each window's gradient evenly over what it read."""
     output_size = g.shape[2:]
     if prod(output_size) == 1:
-        out: Array = np.empty((*g.shape[:2], *input_size), g.dtype)
+        out: Array = empty((*g.shape[:2], *input_size), g.dtype)
         out[...] = g / prod(input_size)
         return out
     kernel = _even(input_size, output_size)
@@ -68,7 +69,7 @@ def adaptive_avg_pool_backward(g: Array, *, input_size: Sizes) -> Array:
     out = g
     for axis, (n, o) in reversed(list(enumerate(zip(input_size, output_size, strict=True), 2))):
         lead: tuple[Any, ...] = (slice(None),) * axis
-        stage: Array = np.zeros((*out.shape[:axis], n, *out.shape[axis + 1 :]), g.dtype)
+        stage: Array = zeros((*out.shape[:axis], n, *out.shape[axis + 1 :]), g.dtype)
         for i, window in enumerate(_windows(n, o)):
             share = out[(*lead, slice(i, i + 1))] / (window.stop - window.start)
             stage[(*lead, window)] += share
@@ -82,8 +83,8 @@ def adaptive_max_pool(x: Array, *, output_size: Sizes) -> tuple[Array, Array]:
     kernel = _even(size, output_size)
     if kernel is not None:
         return max_pool(x, dilation=(1,) * len(size), **_fixed(kernel))
-    values: Array = np.empty((*x.shape[:2], *output_size), x.dtype)
-    indices: Array = np.empty(values.shape, np.int64)
+    values: Array = empty((*x.shape[:2], *output_size), x.dtype)
+    indices: Array = empty(values.shape, np.int64)
     windows = [_windows(n, o) for n, o in zip(size, output_size, strict=True)]
     for cell in itertools.product(*map(range, output_size)):
         box: tuple[Any, ...] = tuple(along[i] for along, i in zip(windows, cell, strict=True))

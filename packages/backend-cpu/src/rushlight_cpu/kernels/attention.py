@@ -13,6 +13,7 @@ import numpy as np
 
 from rushlight_cpu.kernels import _parallel
 from rushlight_cpu.kernels._common import Array, Kernel, prod, reduced_precision
+from rushlight_cpu.kernels._memory import empty, zeros
 
 # Scores in work at a time: they pass through five ufuncs and two products in the L2 cache.
 SCORES = 2**17
@@ -71,7 +72,7 @@ def scaled_dot_product_attention(
     gives zeros.
     """
     lead, queries, keys = q.shape[:-2], q.shape[-2], k.shape[-2]
-    out: Array = np.zeros((*lead, queries, v.shape[-1]), q.dtype)
+    out: Array = zeros((*lead, queries, v.shape[-1]), q.dtype)
     lse: Array = np.full((*lead, queries), -np.inf, q.dtype)
     if out.size == 0 or keys == 0:
         return out, lse
@@ -81,7 +82,7 @@ def scaled_dot_product_attention(
 
     def part(start: int, stop: int) -> None:
         heads = min(tiles.heads, stop - start)
-        room = np.empty(heads * tiles.tile * keys, q.dtype)
+        room = empty(heads * tiles.tile * keys, q.dtype)
         for some, rows, seen in tiles.cuts(start, stop):
             shape = (some.stop - some.start, rows.stop - rows.start, seen)
             scores = room[: prod(shape)].reshape(shape)
@@ -120,7 +121,7 @@ def attention_backward(
 ) -> tuple[Array, Array, Array]:
     """Gradients towards q, k and v; the weights are recomputed tile by tile from `lse`."""
     lead, queries, keys = q.shape[:-2], q.shape[-2], k.shape[-2]
-    dq, dk, dv = (np.zeros(a.shape, q.dtype) for a in (q, k, v))
+    dq, dk, dv = (zeros(a.shape, q.dtype) for a in (q, k, v))
     if g.size == 0 or keys == 0:
         return dq, dk, dv
     qs, ks, vs, gs = _flat(q), _flat(k), _flat(v), _flat(g)
@@ -134,7 +135,7 @@ def attention_backward(
 
     def part(start: int, stop: int) -> None:
         heads = min(tiles.heads, stop - start)
-        rooms = np.empty((2, heads * tiles.tile * keys), q.dtype)
+        rooms = empty((2, heads * tiles.tile * keys), q.dtype)
         for some, rows, seen in tiles.cuts(start, stop):
             shape = (some.stop - some.start, rows.stop - rows.start, seen)
             weights, slopes = (room[: prod(shape)].reshape(shape) for room in rooms)

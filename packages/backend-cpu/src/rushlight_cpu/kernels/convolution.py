@@ -18,6 +18,7 @@ import numpy as np
 
 from rushlight_cpu.kernels import _parallel, _windows
 from rushlight_cpu.kernels._common import Array, Kernel, ending, prod, reduced_precision
+from rushlight_cpu.kernels._memory import empty, zeros
 
 Sizes = tuple[int, ...]
 
@@ -26,6 +27,8 @@ Sizes = tuple[int, ...]
 # (gradients at 32x64x56x56: 63 ms with an eighth of it, 44 ms with these).
 COLUMNS = 2**21
 PLANES = 2**19
+# What a thread must get for a split to pay, in elements passed through a ufunc.
+ENOUGH = 7e5
 # Elements of the planes of depthwise taps in work at a time.
 TILE = 2**18
 # What it costs to start copying one run of a window, in multiply-adds of the GEMM: rubbish columns
@@ -120,7 +123,7 @@ class _Lowering:
         if not geo.flat:
             room = min(room, COLUMNS // max(1, inner * len(geo.taps) * geo.pixels))
         self.images = max(1, min(batch, room))
-        self.planes = np.zeros((len(geo.phases), inner, self.images, *geo.grid), dtype)
+        self.planes = zeros((len(geo.phases), inner, self.images, *geo.grid), dtype)
         width = geo.pixels if not geo.flat else geo.plane
         total = self.images * width
         if geo.flat:
@@ -128,8 +131,8 @@ class _Lowering:
             self.step = max(1, -(-total // pieces))
         else:
             self.step = total
-        self.columns = np.empty(groups * self.rows * min(self.step, total), dtype)
-        self.pixels = np.zeros((outer, self.images, *(geo.grid if geo.flat else geo.out)), dtype)
+        self.columns = empty(groups * self.rows * min(self.step, total), dtype)
+        self.pixels = zeros((outer, self.images, *(geo.grid if geo.flat else geo.out)), dtype)
         self.valid: tuple[Any, ...] = (slice(None), slice(None), *(slice(0, n) for n in geo.out))
 
     def chunks(self, start: int, stop: int) -> list[tuple[int, int]]:
@@ -201,6 +204,16 @@ def _pointwise(geo: _Geometry) -> bool:
     return len(geo.taps) == 1 and geo.out == geo.size and not any(geo.padding)
 
 
+def _multiply(matrix: Array, pixels: Array, out: Array) -> None:
+    """Fills `out` with the products of one matrix per group and the pixels of each image."""
+
+    def part(start: int, stop: int) -> None:
+        np.matmul(matrix, pixels[start:stop], out=out[start:stop])
+
+    work = out.size * matrix.shape[-1] / 16
+    _parallel.split(len(out), work, part, enough=ENOUGH)
+
+
 def _weight_matrix(weight: Array, groups: int) -> Array:
     """(groups, outputs, taps * inputs), the order in which columns are laid out."""
     outer, inner = weight.shape[:2]
@@ -216,7 +229,7 @@ def conv(
     batch, inner, outer = x.shape[0], x.shape[1], weight.shape[0]
     size, kernel = x.shape[2:], weight.shape[2:]
     found = _output_size(size, kernel, stride, padding, dilation)
-    out: Array = np.empty((batch, outer, *found), x.dtype)
+    out: Array = empty((batch, outer, *found), x.dtype)
     if out.size == 0:
         return out
     if weight.size == 0:
@@ -228,7 +241,7 @@ def conv(
     if _pointwise(geo):
         flat = x.reshape(batch, groups, inner // groups, -1)
         matrix = weight.reshape(groups, outer // groups, inner // groups)
-        np.matmul(matrix, flat, out=out.reshape(batch, groups, outer // groups, -1))
+        _multiply(matrix, flat, out.reshape(batch, groups, outer // groups, -1))
         return out
     if weight.shape[1] == 1 and groups > 1:
         return _depthwise(x, weight, geo, out)
@@ -263,25 +276,25 @@ def conv_grad_input(
     batch, outer, inner = g.shape[0], g.shape[1], weight.shape[1] * groups
     shape = (batch, inner, *input_size)
     if g.size == 0 or weight.size == 0 or prod(shape) == 0:
-        return np.zeros(shape, g.dtype)
+        return zeros(shape, g.dtype)
     # With a stride of one it is a convolution of `g`, whose windows are worth copying unless
     # outputs are many more than inputs.
     if groups == 1 and set(stride) == {1} and outer <= FEW * inner:
         kernel = weight.shape[2:]
         around = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True))
         if min(around) >= 0 and _windows.suits(g.shape[2:], input_size, stride, around):
-            room: Array = np.empty(shape, g.dtype)
+            room: Array = empty(shape, g.dtype)
             turned = _windows.flipped(weight)
             return _windows.conv(g, turned, stride, around, dilation, room, _work(weight, g))
     geo = _Geometry(input_size, weight.shape[2:], stride, padding, dilation, outer // groups)
     if _pointwise(geo):
-        dx: Array = np.empty(shape, g.dtype)
+        dx: Array = empty(shape, g.dtype)
         flat = g.reshape(batch, groups, outer // groups, -1)
         matrix = weight.reshape(groups, outer // groups, -1).swapaxes(1, 2)
-        np.matmul(matrix, flat, out=dx.reshape(batch, groups, inner // groups, -1))
+        _multiply(matrix, flat, dx.reshape(batch, groups, inner // groups, -1))
         return dx
     # Phases that no tap reads keep their zeros.
-    dx = np.empty(shape, g.dtype) if len(geo.phases) == prod(stride) else np.zeros(shape, g.dtype)
+    dx = empty(shape, g.dtype) if len(geo.phases) == prod(stride) else zeros(shape, g.dtype)
     if weight.shape[1] == 1 and groups > 1:
         return _depthwise_grad_input(g, weight, geo, dx)
     matrix = _weight_matrix(weight, groups).swapaxes(1, 2)
@@ -317,7 +330,7 @@ def conv_grad_weight(
     batch, inner, outer = x.shape[0], x.shape[1], g.shape[1]
     shape = (outer, inner // groups, *kernel_size)
     if g.size == 0 or x.size == 0 or prod(shape) == 0:
-        return np.zeros(shape, x.dtype)
+        return zeros(shape, x.dtype)
 
     def split(part: Callable[[int, int], Array]) -> list[Array]:
         work = prod(kernel_size) * (inner // groups) * g.size / 16
@@ -339,7 +352,7 @@ def conv_grad_weight(
 
     def part(start: int, stop: int) -> Array:
         dw: Array = np.zeros((groups, outer // groups, inner // groups * taps), x.dtype)
-        room = np.empty_like(dw)
+        room = empty(dw.shape, dw.dtype)
         if _pointwise(geo):
             for gi, xi in zip(g[start:stop], x[start:stop], strict=True):
                 flat = xi.reshape(groups, inner // groups, -1).swapaxes(1, 2)
@@ -374,8 +387,8 @@ def _depthwise(x: Array, weight: Array, geo: _Geometry, out: Array) -> Array:
 
     def part(start: int, stop: int) -> None:
         tile = _Tile(geo, x.dtype, inner)
-        total = np.empty((tile.channels, many, geo.plane), x.dtype)
-        room = np.empty((tile.channels, many, geo.reach), x.dtype)
+        total = empty((tile.channels, many, geo.plane), x.dtype)
+        room = empty((tile.channels, many, geo.reach), x.dtype)
         for image in range(start, stop):
             for channels in tile.runs(inner):
                 views = tile.load(x[image, channels])
@@ -403,7 +416,7 @@ def _depthwise_grad_input(g: Array, weight: Array, geo: _Geometry, dx: Array) ->
     def part(start: int, stop: int) -> None:
         tile = _Tile(geo, g.dtype, inner)
         grads = np.zeros((tile.channels, many, *geo.grid), g.dtype)
-        room = np.empty((tile.channels, geo.reach), g.dtype)
+        room = empty((tile.channels, geo.reach), g.dtype)
         for image in range(start, stop):
             for channels in tile.runs(inner):
                 split = g[image].reshape(inner, many, *geo.out)[channels]

@@ -6,6 +6,7 @@ import numpy as np
 
 from rushlight._errors import error
 from rushlight_cpu.kernels._common import Array, Kernel, prod, reduced_precision
+from rushlight_cpu.kernels._memory import zeros
 
 # Rounds of unique indices before the rest is summed index by index.
 ROUNDS = 32
@@ -76,7 +77,7 @@ def scatter_add_rows(rows: Array, where: Array, count: int) -> Array:
     many rounds, are summed one by one from where sorting put them together.
     """
     width = rows.shape[1]
-    out: Array = np.zeros((count, width), rows.dtype)
+    out: Array = zeros((count, width), rows.dtype)
     if rows.size == 0:
         return out
     if width <= NARROW and rows.dtype.kind == "f":

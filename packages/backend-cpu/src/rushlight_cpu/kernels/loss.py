@@ -9,6 +9,7 @@ import numpy as np
 from rushlight._errors import error
 from rushlight_cpu.kernels import _parallel
 from rushlight_cpu.kernels._common import BLOCK, Array, Kernel, prod, reduced_precision
+from rushlight_cpu.kernels._memory import empty, zeros
 from rushlight_cpu.kernels.softmax import row_sums
 
 
@@ -93,7 +94,7 @@ def nll_loss_backward(
     ignore_index: int,
 ) -> Array:
     """Gradient of `nll_loss` towards its log probabilities, of the given shape (N, C, *size)."""
-    out: Array = np.zeros(shape, g.dtype)
+    out: Array = zeros(shape, g.dtype)
     if target.size == 0:
         return out
     kept = _kept("nll_loss", target, shape[1], ignore_index)
@@ -132,7 +133,7 @@ def cross_entropy(
 
     def part(start: int, stop: int) -> None:
         step = max(1, BLOCK // max(1, classes))
-        room = np.empty((min(step, rows), classes), x.dtype)
+        room = empty((min(step, rows), classes), x.dtype)
         for at in range(start, stop, step):
             some = slice(at, min(at + step, stop))
             block = x[some]
@@ -168,7 +169,7 @@ def cross_entropy_backward(
         rows_last = flat.reshape(x.shape[0], *x.shape[2:], x.shape[1])
         return np.ascontiguousarray(np.moveaxis(rows_last, -1, 1))
     rows, classes = x.shape
-    out: Array = np.empty(x.shape, x.dtype)
+    out: Array = empty(x.shape, x.dtype)
     if x.size == 0:
         return out
     kept = _kept("cross_entropy", target, classes, ignore_index)

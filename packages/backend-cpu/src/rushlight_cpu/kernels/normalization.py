@@ -13,10 +13,15 @@ import numpy as np
 
 from rushlight_cpu.kernels import _parallel
 from rushlight_cpu.kernels._common import BLOCK, Array, Kernel, prod, reduced_precision, row_dots
+from rushlight_cpu.kernels._memory import empty
 from rushlight_cpu.kernels.softmax import row_sums
 
 Needs = tuple[bool, bool, bool]
 Gradients = tuple[Array | None, Array | None, Array | None]
+
+
+# What a thread must get for a split to pay, in elements passed through a ufunc.
+_ENOUGH = 7e5
 
 
 def _blocks(start: int, stop: int, n: int) -> list[slice]:
@@ -31,7 +36,10 @@ def _step(n: int) -> int:
 def _split_blocks(rows: int, n: int, work: float, task: Any) -> list[Any]:
     """Like `split`, but cut at multiples of a block: blocks are the same for any thread count."""
     step = _step(n)
-    return _parallel.split(-(-rows // step), work, lambda a, b: task(a * step, min(b * step, rows)))
+    units = -(-rows // step)
+    return _parallel.split(
+        units, work, lambda a, b: task(a * step, min(b * step, rows)), enough=_ENOUGH
+    )
 
 
 def _column_sums(x: Array) -> Array:
@@ -62,7 +70,7 @@ def native_layer_norm(
 ) -> tuple[Array, Array, Array]:
     """Normalises the last dimensions; returns the result, the means and 1 / deviations."""
     shape, rows, n = _leading(x, normalized_ndim)
-    out: Array = np.empty(x.shape, x.dtype)
+    out: Array = empty(x.shape, x.dtype)
     mean, rstd = np.zeros(rows, x.dtype), np.full(rows, np.nan, x.dtype)
     flat, into = x.reshape(rows, n), out.reshape(rows, n)
     scale = None if weight is None else weight.reshape(n)
@@ -96,10 +104,10 @@ def layer_norm_backward(
     """Gradients of `native_layer_norm` towards x, weight and bias, where `needs` says so."""
     _, rows, n = _leading(x, normalized_ndim)
     tail = x.shape[x.ndim - normalized_ndim :]
-    dx: Array | None = np.empty(x.shape, x.dtype) if needs[0] else None
+    dx: Array | None = empty(x.shape, x.dtype) if needs[0] else None
     if x.size == 0:
-        empty = np.zeros(tail, x.dtype)
-        return dx, empty if needs[1] else None, empty.copy() if needs[2] else None
+        none = np.zeros(tail, x.dtype)
+        return dx, none if needs[1] else None, none.copy() if needs[2] else None
     flat, grads = x.reshape(rows, n), g.reshape(rows, n)
     into = None if dx is None else dx.reshape(rows, n)
     means, scales = mean.reshape(rows, 1), rstd.reshape(rows, 1)
@@ -107,7 +115,7 @@ def layer_norm_backward(
 
     def part(start: int, stop: int) -> tuple[list[Array], list[Array]]:
         dw, db = [], []
-        room = np.empty((3, min(_step(n), rows), n), x.dtype)
+        room = empty((3, min(_step(n), rows), n), x.dtype)
         for some in _blocks(start, stop, n):
             hat, wide, product = room[:, : some.stop - some.start]
             gs = grads[some]
@@ -150,7 +158,7 @@ def native_rms_norm(
 ) -> tuple[Array, Array]:
     """Divides the last dimensions by their root mean square; returns 1 / it as well."""
     shape, rows, n = _leading(x, normalized_ndim)
-    out: Array = np.empty(x.shape, x.dtype)
+    out: Array = empty(x.shape, x.dtype)
     rrms = np.full(rows, np.nan, x.dtype)
     flat, into = x.reshape(rows, n), out.reshape(rows, n)
     scale = None if weight is None else weight.reshape(n)
@@ -183,7 +191,7 @@ def rms_norm_backward(
     """Gradients of `native_rms_norm` towards x and weight, where `needs` says so."""
     _, rows, n = _leading(x, normalized_ndim)
     tail = x.shape[x.ndim - normalized_ndim :]
-    dx: Array | None = np.empty(x.shape, x.dtype) if needs[0] else None
+    dx: Array | None = empty(x.shape, x.dtype) if needs[0] else None
     if x.size == 0:
         return dx, np.zeros(tail, x.dtype) if needs[1] else None
     flat, grads = x.reshape(rows, n), g.reshape(rows, n)
@@ -193,7 +201,7 @@ def rms_norm_backward(
 
     def part(start: int, stop: int) -> tuple[list[Array]]:
         dw = []
-        room = np.empty((3, min(_step(n), rows), n), x.dtype)
+        room = empty((3, min(_step(n), rows), n), x.dtype)
         for some in _blocks(start, stop, n):
             hat, wide, product = room[:, : some.stop - some.start]
             gs = grads[some]
@@ -217,7 +225,7 @@ def native_group_norm(
 ) -> tuple[Array, Array, Array]:
     """Normalises each group of channels of `x` (N, C, *size); statistics are (N, groups)."""
     batch, channels = x.shape[:2]
-    out: Array = np.empty(x.shape, x.dtype)
+    out: Array = empty(x.shape, x.dtype)
     rows, n = batch * groups, prod(x.shape[1:]) // groups
     mean, rstd = np.zeros(rows, x.dtype), np.full(rows, np.nan, x.dtype)
     flat, into = x.reshape(rows, n), out.reshape(rows, n)
@@ -254,19 +262,19 @@ def group_norm_backward(
 ) -> Gradients:
     """Gradients of `native_group_norm` towards x, weight and bias, where `needs` says so."""
     batch, channels = x.shape[:2]
-    dx: Array | None = np.empty(x.shape, x.dtype) if needs[0] else None
+    dx: Array | None = empty(x.shape, x.dtype) if needs[0] else None
     if x.size == 0:
-        empty = np.zeros(channels, x.dtype)
-        return dx, empty if needs[1] else None, empty.copy() if needs[2] else None
+        none = np.zeros(channels, x.dtype)
+        return dx, none if needs[1] else None, none.copy() if needs[2] else None
     rows, n, wide = batch * groups, prod(x.shape[1:]) // groups, channels // groups
     flat, grads = x.reshape(rows, n), g.reshape(rows, n)
     means, scales = mean.reshape(rows, 1), rstd.reshape(rows, 1)
     into = None if dx is None else dx.reshape(rows, n)
     scale = None if weight is None else weight.reshape(groups, wide, 1)
-    dots, plain = np.empty((rows, wide), x.dtype), np.empty((rows, wide), x.dtype)
+    dots, plain = empty((rows, wide), x.dtype), empty((rows, wide), x.dtype)
 
     def part(start: int, stop: int) -> None:
-        rooms = np.empty((2, min(_step(n), stop - start), n), x.dtype)
+        rooms = empty((2, min(_step(n), stop - start), n), x.dtype)
         for some in _blocks(start, stop, n):
             hat, weighted = rooms[:, : some.stop - some.start]
             gs = grads[some]
@@ -311,19 +319,23 @@ def batch_norm_stats(x: Array) -> tuple[Array, Array]:
         centred = flat - mean
         return mean, np.einsum("ij,ij->j", centred, centred) / count
     planes = x.reshape(batch * channels, pixels)
-    mean = row_sums(planes).reshape(batch, channels).sum(axis=0) / count
-    centre = np.tile(mean, batch)[:, None]
-    squares = np.empty(len(planes), x.dtype)
+    means, squares = np.empty(len(planes), x.dtype), np.empty(len(planes), x.dtype)
 
     def part(start: int, stop: int) -> None:
-        room = np.empty((min(_step(pixels), stop - start), pixels), x.dtype)
+        room = empty((min(_step(pixels), stop - start), pixels), x.dtype)
         for some in _blocks(start, stop, pixels):
-            centred = room[: some.stop - some.start]
-            np.subtract(planes[some], centre[some], out=centred)
+            block = planes[some]
+            means[some] = row_sums(block) / pixels
+            centred = np.subtract(block, means[some, None], out=room[: len(block)])
             squares[some] = row_dots(centred, centred)
 
-    _split_blocks(len(planes), pixels, 2.0 * x.size, part)
-    return mean, squares.reshape(batch, channels).sum(axis=0) / count
+    _split_blocks(len(planes), pixels, 3.0 * x.size, part)
+    # Squares about each plane's own mean, moved to the channel's (Chan, Golub and LeVeque, 1979).
+    per_image = means.reshape(batch, channels)
+    mean = per_image.sum(axis=0) / batch
+    away = per_image - mean
+    spread = squares.reshape(batch, channels).sum(axis=0) / count
+    return mean, spread + (away * away).sum(axis=0) / batch
 
 
 @reduced_precision()
@@ -335,7 +347,7 @@ def batch_norm_apply(
     scale = rstd if weight is None else rstd * weight
     shift = -mean * scale if bias is None else bias - mean * scale
     scale, shift = scale.astype(x.dtype, copy=False), shift.astype(x.dtype, copy=False)
-    out: Array = np.empty(x.shape, x.dtype)
+    out: Array = empty(x.shape, x.dtype)
     if pixels == 1:
         np.multiply(x.reshape(batch, channels), scale, out=out.reshape(batch, channels))
         out.reshape(batch, channels)[...] += shift
@@ -376,10 +388,10 @@ def batch_norm_backward(
 ) -> Gradients:
     """Gradients of batch norm; in training the statistics depend on `x`, else they are given."""
     batch, channels, pixels = _planes(x)
-    dx: Array | None = np.empty(x.shape, x.dtype) if needs[0] else None
+    dx: Array | None = empty(x.shape, x.dtype) if needs[0] else None
     if x.size == 0:
-        empty = np.zeros(channels, x.dtype)
-        return dx, empty if needs[1] else None, empty.copy() if needs[2] else None
+        none = np.zeros(channels, x.dtype)
+        return dx, none if needs[1] else None, none.copy() if needs[2] else None
     count = batch * pixels
     plain, dots = _channel_sums(g, x, mean, needs[1] or training)
     if dx is not None:
@@ -406,21 +418,21 @@ def _channel_sums(g: Array, x: Array, mean: Array, dots: bool) -> tuple[Array, A
             return plain, nothing
         return plain, np.einsum("ij,ij->j", flat, x.reshape(batch, channels) - mean)
     planes, grads = x.reshape(-1, pixels), g.reshape(-1, pixels)
-    plain = row_sums(grads).reshape(batch, channels).sum(axis=0)
-    if not dots:
-        return plain, nothing
     centre = np.tile(mean.astype(x.dtype, copy=False), batch)[:, None]
-    found = np.empty(len(planes), x.dtype)
+    sums, found = np.empty(len(planes), x.dtype), np.empty(len(planes), x.dtype)
 
     def part(start: int, stop: int) -> None:
-        room = np.empty((min(_step(pixels), stop - start), pixels), x.dtype)
+        room = empty((min(_step(pixels), stop - start), pixels), x.dtype) if dots else nothing
         for some in _blocks(start, stop, pixels):
-            centred = room[: some.stop - some.start]
-            np.subtract(planes[some], centre[some], out=centred)
-            found[some] = row_dots(grads[some], centred)
+            block = grads[some]
+            sums[some] = row_sums(block)
+            if dots:
+                centred = np.subtract(planes[some], centre[some], out=room[: len(block)])
+                found[some] = row_dots(block, centred)
 
-    _split_blocks(len(planes), pixels, 2.0 * x.size, part)
-    return plain, found.reshape(batch, channels).sum(axis=0)
+    _split_blocks(len(planes), pixels, 3.0 * x.size, part)
+    plain = sums.reshape(batch, channels).sum(axis=0)
+    return plain, found.reshape(batch, channels).sum(axis=0) if dots else nothing
 
 
 def _affine2(g: Array, x: Array, a: Array, b: Array, c: Array, out: Array) -> None:
@@ -435,7 +447,7 @@ def _affine2(g: Array, x: Array, a: Array, b: Array, c: Array, out: Array) -> No
     gs, xs, into = (v.reshape(-1, pixels) for v in (g, x, out))
 
     def part(start: int, stop: int) -> None:
-        room = np.empty((min(_step(pixels), stop - start), pixels), x.dtype)
+        room = empty((min(_step(pixels), stop - start), pixels), x.dtype)
         for some in _blocks(start, stop, pixels):
             other = np.multiply(xs[some], b[some], out=room[: some.stop - some.start])
             other += c[some]

@@ -11,8 +11,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from rushlight._errors import error
 from rushlight_cpu.kernels import _parallel
 from rushlight_cpu.kernels._common import Array, Kernel, prod, reduced_precision
+from rushlight_cpu.kernels._memory import empty, zeros
 
 Sizes: TypeAlias = tuple[int, ...]
 
@@ -81,7 +83,7 @@ def _covers(axis: _Axis, outs: slice) -> bool:
 
 def _maximum(x: Array, place: int, axis: _Axis) -> Array:
     """Maximum of the windows along dimension `place`."""
-    best: Array = np.empty(_stage_shape(x, place, axis), x.dtype)
+    best: Array = empty(_stage_shape(x, place, axis), x.dtype)
     taps = axis.taps
     whole = [tap for tap in taps if _covers(axis, tap[1])]
     if len(whole) >= 2:
@@ -169,8 +171,8 @@ def max_pool(
     size = x.shape[2:]
     axes = _axes(size, kernel_size, stride, padding, dilation, ceil_mode)
     shape = (x.shape[0] * x.shape[1], *(axis.out for axis in axes))
-    values: Array = np.empty(shape, x.dtype)
-    indices: Array = np.empty(shape, np.int64)
+    values: Array = empty(shape, x.dtype)
+    indices: Array = empty(shape, np.int64)
     planes = x.reshape(shape[0], *size)
     base, offsets = _positions(axes, size, kernel_size, stride, padding, dilation)
     top = len(offsets)
@@ -228,7 +230,7 @@ def max_pool_values(
     size = x.shape[2:]
     axes = _axes(size, kernel_size, stride, padding, dilation, ceil_mode)
     shape = (x.shape[0] * x.shape[1], *(axis.out for axis in axes))
-    out: Array = np.empty(shape, x.dtype)
+    out: Array = empty(shape, x.dtype)
     planes = x.reshape(shape[0], *size)
 
     def part(start: int, stop: int) -> None:
@@ -246,21 +248,25 @@ def max_pool_values(
 def max_pool_backward(g: Array, indices: Array, *, input_size: Sizes) -> Array:
     """Adds each gradient at the position its maximum came from; windows may overlap."""
     planes, plane = g.shape[0] * g.shape[1], prod(input_size)
-    out: Array = np.zeros((planes, plane), g.dtype)
+    out: Array = zeros((planes, plane), g.dtype)
     flat, where = g.reshape(planes, prod(g.shape[2:])), indices.reshape(planes, prod(g.shape[2:]))
     if g.size == 0 or out.size == 0:
         return out.reshape(*g.shape[:2], *input_size)
+    # Seen as unsigned, a negative index is huge: one pass checks both ends.
+    if where.astype(np.int64, copy=False).view(np.uint64).max() >= plane:
+        raise error(
+            ValueError,
+            "max_pool_backward",
+            "an index is negative or beyond its plane",
+            given=f"indices from {where.min()} to {where.max()}, planes of {input_size}",
+            expected=f"0 <= index < {plane}",
+        )
 
     def part(start: int, stop: int) -> None:
         for tile in _tiles(start, stop, max(plane, flat.shape[1])):
             count = tile.stop - tile.start
             spot = (where[tile] + np.arange(count)[:, None] * plane).reshape(-1)
-            weights = flat[tile].reshape(-1)
-            if g.dtype.kind == "f":
-                sums = np.bincount(spot, weights, count * plane)
-                out[tile] = sums.reshape(count, plane)
-            else:
-                np.add.at(out[tile].reshape(-1), spot, weights)
+            np.add.at(out[tile].reshape(-1), spot, flat[tile].reshape(-1))
 
     _parallel.split(planes, 4.0 * g.size, part)
     return out.reshape(*g.shape[:2], *input_size)
@@ -302,7 +308,7 @@ def avg_pool(
     size = x.shape[2:]
     axes = _axes(size, kernel_size, stride, padding, (1,) * len(size), ceil_mode)
     shape = (x.shape[0] * x.shape[1], *(axis.out for axis in axes))
-    out: Array = np.empty(shape, x.dtype)
+    out: Array = empty(shape, x.dtype)
     planes = x.reshape(shape[0], *size)
     divisor = _window_divisor(
         axes, kernel_size, stride, padding, count_include_pad, divisor_override, x.dtype
@@ -338,7 +344,7 @@ def _window_divisor(
 
 
 def _sum(x: Array, place: int, axis: _Axis) -> Array:
-    total: Array = np.zeros(_stage_shape(x, place, axis), x.dtype)
+    total: Array = zeros(_stage_shape(x, place, axis), x.dtype)
     for _, outs, ins in axis.taps:
         part = total[_at(place, outs)]
         part += x[_at(place, ins)]
@@ -360,7 +366,7 @@ def avg_pool_backward(
     """Spreads each window's gradient evenly over what it read."""
     axes = _axes(input_size, kernel_size, stride, padding, (1,) * len(input_size), ceil_mode)
     count = g.shape[0] * g.shape[1]
-    out: Array = np.empty((count, *input_size), g.dtype)
+    out: Array = empty((count, *input_size), g.dtype)
     planes = g.reshape(count, *g.shape[2:])
     divisor = _window_divisor(
         axes, kernel_size, stride, padding, count_include_pad, divisor_override, g.dtype
@@ -378,7 +384,7 @@ def avg_pool_backward(
 
 
 def _spread(g: Array, place: int, axis: _Axis) -> Array:
-    total: Array = np.zeros((*g.shape[:place], axis.size, *g.shape[place + 1 :]), g.dtype)
+    total: Array = zeros((*g.shape[:place], axis.size, *g.shape[place + 1 :]), g.dtype)
     for _, outs, ins in axis.taps:
         part = total[_at(place, ins)]
         part += g[_at(place, outs)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rushlight_cpu.kernels._common import Array, Kernel, reduced_precision
+from rushlight_cpu.kernels._memory import empty
 
 
 def _sigmoid(x: Array, out: Array) -> None:
@@ -28,7 +29,7 @@ def lstm_pointwise(gates: Array, c: Array) -> tuple[Array, Array, Array]:
     The third result, the activated gates, is for the backward.
     """
     n, hidden = c.shape
-    active: Array = np.empty(gates.shape, gates.dtype)
+    active: Array = empty(gates.shape, gates.dtype)
     # i and f lie together, so one pass of exp does both.
     _sigmoid(gates[:, : 2 * hidden], active[:, : 2 * hidden])
     np.tanh(gates[:, 2 * hidden : 3 * hidden], out=active[:, 2 * hidden : 3 * hidden])
@@ -49,7 +50,7 @@ def lstm_pointwise_backward(
     """Gradients towards the gate sums and the old cell state `c`; `cell` is the new one."""
     n, hidden = c.shape
     i, f, g, o = active.reshape(n, 4, hidden).swapaxes(0, 1)
-    dgates: Array = np.empty(active.shape, active.dtype)
+    dgates: Array = empty(active.shape, active.dtype)
     di, df, dg, do = dgates.reshape(n, 4, hidden).swapaxes(0, 1)
     t = np.tanh(cell)
     np.multiply(gh, t, out=do)
@@ -81,8 +82,8 @@ def lstm_sequence(
     state is multiplied with; `h` and `c` are the states before the first step.
     """
     steps, n, _ = gates.shape
-    out, cells = (np.empty((steps, n, c.shape[1]), c.dtype) for _ in range(2))
-    active: Array = np.empty(gates.shape, gates.dtype)
+    out, cells = (empty((steps, n, c.shape[1]), c.dtype) for _ in range(2))
+    active: Array = empty(gates.shape, gates.dtype)
     for t in range(steps - 1, -1, -1) if reverse else range(steps):
         h, c, active[t] = lstm_pointwise(gates[t] + h @ weight.T, c)
         out[t], cells[t] = h, c
@@ -108,7 +109,7 @@ def lstm_sequence_backward(
     `g`, `gc` and `ga` are those towards the three results of the forward.
     """
     steps, n, hidden = out.shape
-    dgates: Array = np.empty(active.shape, active.dtype)
+    dgates: Array = empty(active.shape, active.dtype)
     dh: Array = np.zeros_like(h)
     dc: Array = np.zeros_like(c)
     before = (
@@ -137,7 +138,7 @@ def gru_pointwise(gi: Array, gh: Array, h: Array) -> tuple[Array, Array]:
     The second result, (N, 3 H) of activated gates, is for the backward.
     """
     n, hidden = h.shape
-    active: Array = np.empty(gi.shape, gi.dtype)
+    active: Array = empty(gi.shape, gi.dtype)
     both = active[:, : 2 * hidden]
     np.add(gi[:, : 2 * hidden], gh[:, : 2 * hidden], out=both)
     _sigmoid(both, both)
@@ -158,8 +159,8 @@ def gru_pointwise_backward(
     """Gradients towards both gate sums and the old hidden state `h`."""
     n, hidden = h.shape
     r, z, new = active.reshape(n, 3, hidden).swapaxes(0, 1)
-    dgi: Array = np.empty(active.shape, active.dtype)
-    dgh: Array = np.empty(active.shape, active.dtype)
+    dgi: Array = empty(active.shape, active.dtype)
+    dgh: Array = empty(active.shape, active.dtype)
     dr, dz, dn = dgi.reshape(n, 3, hidden).swapaxes(0, 1)
     dh: Array = g * z
     np.subtract(h, new, out=dz)

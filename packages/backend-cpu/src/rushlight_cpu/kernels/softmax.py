@@ -8,6 +8,7 @@ import numpy as np
 
 from rushlight_cpu.kernels import _parallel
 from rushlight_cpu.kernels._common import BLOCK, Array, Kernel, prod, reduced_precision, row_dots
+from rushlight_cpu.kernels._memory import empty
 
 # Fills the second argument from the first; the third is scratch of the same shape.
 Rows = Callable[[tuple[Array, ...], Array, Array], None]
@@ -16,7 +17,7 @@ Rows = Callable[[tuple[Array, ...], Array, Array], None]
 def _along(dim: int, arrays: tuple[Array, ...], rows: Rows, columns: Rows) -> Array:
     """Calls `rows` on (rows, n) blocks where `dim` is last, else `columns` on (n, columns)."""
     x = arrays[0]
-    out: Array = np.empty(x.shape, x.dtype)
+    out: Array = empty(x.shape, x.dtype)
     if out.size == 0:
         return out
     dim = dim if x.ndim else 0
@@ -28,14 +29,14 @@ def _along(dim: int, arrays: tuple[Array, ...], rows: Rows, columns: Rows) -> Ar
     def part(start: int, stop: int) -> None:
         if inner == 1:
             step = min(stop - start, max(1, BLOCK // n))
-            room = np.empty((step, n), out.dtype)
+            room = empty((step, n), out.dtype)
             for at in range(start, stop, step):
                 some = slice(at, min(at + step, stop))
                 block = tuple(cube[some, :, 0] for cube in cubes)
                 rows(block, into[some, :, 0], room[: len(block[0])])
             return
         step = min(inner, max(64, BLOCK // n))
-        room = np.empty((n, step), out.dtype)
+        room = empty((n, step), out.dtype)
         for at in range(start, stop):
             for first in range(0, inner, step):
                 some = slice(first, first + step)

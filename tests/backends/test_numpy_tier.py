@@ -1,0 +1,329 @@
+"""What the NumPy kernels do with large arrays: memory from a pool, and work in several threads."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import rushlight
+from rushlight_cpu import _native
+from rushlight_cpu.device import CpuDevice, make_backend
+from rushlight_cpu.kernels import _memory, _parallel, elementwise, normalization, products
+from rushlight_cpu.kernels._memory import LEAST, Pool
+
+MIB = 2**20
+BACKEND = make_backend("cpu", _native.Tier(None, "for tests"))
+
+
+def kernel(name: str, dtype: Any = rushlight.float32) -> Any:
+    found = BACKEND.find_kernel(name, dtype)
+    assert found is not None
+    return found
+
+
+# The pool
+
+
+def test_large_arrays_are_aligned_and_found_again() -> None:
+    pool = Pool(limit=64 * MIB)
+    x = pool.empty((1024, 512), np.float32)
+    assert x.flags.c_contiguous and x.flags.writeable and x.ctypes.data % 64 == 0
+    where = x.ctypes.data
+    del x
+    y = pool.empty((2 * MIB,), np.int8)
+    assert y.ctypes.data == where
+    assert pool.stats() == {
+        "allocated": 2 * MIB, "peak": 2 * MIB, "reserved": 2 * MIB, "idle": 0,
+        "reused": 1, "fresh": 1,
+    }  # fmt: skip
+
+
+def test_small_arrays_are_numpys_own() -> None:
+    pool = Pool()
+    assert pool.empty(LEAST - 1, np.int8).base is None
+    assert pool.empty((), np.float32).shape == () and pool.empty((0, 5), np.float64).size == 0
+    assert pool.stats()["fresh"] == 0
+
+
+def test_bfloat16_has_its_dtype() -> None:
+    x = Pool().empty((MIB,), ml_dtypes.bfloat16)
+    x[...] = 1.5
+    assert x.dtype == ml_dtypes.bfloat16 and float(x.sum(dtype=np.float32)) == 1.5 * MIB
+
+
+@pytest.mark.parametrize("alias", ["slice", "transpose", "memoryview", "bytes", "tensor"])
+def test_memory_is_not_handed_out_while_anything_sees_it(alias: str) -> None:
+    pool = Pool(limit=64 * MIB)
+    x = pool.empty((1024, 256), np.float32)
+    where = x.ctypes.data
+    seen: Any = {
+        "slice": lambda x: x[3:4, ::2][0, :1],
+        "transpose": lambda x: x.T.reshape(256, 1024)[::-1],
+        "memoryview": lambda x: memoryview(x)[5:6],
+        "bytes": lambda x: x.view(np.uint8).reshape(-1)[7:8],
+        "tensor": lambda x: rushlight.from_numpy(x)[0, 0],
+    }[alias](x)
+    del x
+    assert pool.empty((1024, 256), np.float32).ctypes.data != where
+    del seen
+    found = {a.ctypes.data for a in [pool.empty((1024, 256), np.float32) for _ in range(2)]}
+    assert where in found
+
+
+def test_idle_memory_stays_within_the_limit() -> None:
+    pool = Pool(limit=3 * MIB)
+    arrays = [pool.empty(MIB, np.int8) for _ in range(8)]
+    assert pool.stats()["reserved"] == 8 * MIB
+    del arrays
+    keep = pool.empty(2 * MIB, np.int8)  # of another size: the oldest of the idle ones go
+    stats = pool.stats()
+    assert stats["allocated"] == keep.nbytes and stats["idle"] <= 3 * MIB
+    pool.set_limit(0)
+    assert pool.stats()["idle"] == 0
+
+
+def test_emptying_the_cache_frees_what_is_idle_and_nothing_else() -> None:
+    pool = Pool()
+    keep, gone = pool.empty(MIB, np.int8), pool.empty(MIB, np.int8)
+    keep[...] = 7
+    del gone
+    pool.empty_cache()
+    assert pool.stats()["reserved"] == MIB and (keep == 7).all()
+    pool.reset_peak()
+    assert pool.stats()["peak"] == MIB
+
+
+def test_steady_use_makes_no_new_buffers() -> None:
+    pool = Pool(limit=256 * MIB)
+    sizes = [MIB, 5 * MIB, 3 * MIB, 9 * MIB]
+    for step in range(6):
+        arrays = [pool.empty(size, np.int8) for size in sizes for _ in range(3)]
+        if step == 0:
+            fresh = pool.stats()["fresh"]
+        del arrays
+    assert pool.stats()["fresh"] == fresh == 12
+
+
+def test_threads_never_share_a_buffer() -> None:
+    pool = Pool(limit=64 * MIB)
+    wrong: list[int] = []
+
+    def use(number: int) -> None:
+        for _ in range(100):
+            x = pool.empty((MIB,), np.uint8)
+            x[::4096] = number
+            if (x[::4096] != number).any():
+                wrong.append(number)
+
+    threads = [threading.Thread(target=use, args=(n,)) for n in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong and pool.stats()["allocated"] == 0
+
+
+def _child(answers: Any) -> None:
+    x = rushlight.ones(1024, 1024, device="cpu_numpy")
+    answers.put(float(((x @ x) + x).sum()))
+
+
+def test_a_forked_child_computes() -> None:
+    _child(local := _Answers())
+    fork = multiprocessing.get_context("fork")
+    answers = fork.Queue()
+    child = fork.Process(target=_child, args=(answers,))
+    child.start()
+    assert answers.get(timeout=60) == local.found
+    child.join(60)
+
+
+class _Answers:
+    found = 0.0
+
+    def put(self, value: float) -> None:
+        self.found = value
+
+
+def test_the_device_tells_and_empties_the_pool() -> None:
+    device = rushlight.device("cpu_numpy")
+    runtime = CpuDevice(_native.Tier(None, "for tests"))
+    x = rushlight.empty(4 * MIB, dtype=rushlight.uint8, device=device)
+    assert runtime.memory_stats()["allocated"] >= x.nbytes
+    del x
+    runtime.empty_cache()
+    runtime.reset_peak()
+    stats = runtime.memory_stats()
+    assert stats["reserved"] == stats["allocated"] == stats["peak"]
+
+
+# Work in several threads
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Splits among so many threads whatever can be split."""
+    before, split = _parallel.thread_count(), _parallel.split
+
+    def eager(size: int, work: float, task: Any, enough: float = 0) -> Any:
+        return split(size, 1e18, task)
+
+    for module in (_parallel,):
+        monkeypatch.setattr(module, "split", eager)
+    _parallel.set_thread_count(request.param)
+    yield request.param
+    _parallel.set_thread_count(before)
+
+
+SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-42, -1e-42, 3.0]
+SIZE = 2**18 + 4711  # several units, and a rest
+
+
+def numbers(dtype: Any = np.float32) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal(SIZE).astype(dtype) for _ in range(2))
+    for at in (0, 2**16 - 4, SIZE - 8):
+        x[at : at + 8] = SPECIAL
+        y[at : at + 8] = SPECIAL[::-1]
+    return x, y
+
+
+def ufunc(name: str) -> Any:
+    return {"mul": np.multiply, "div": np.true_divide, "gt": np.greater, "neg": np.negative}.get(
+        name
+    ) or getattr(np, name)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", ["exp", "tanh", "sqrt", "log1p", "neg", "isnan", "abs"])
+def test_unary_functions_in_parts(threads: int, name: str) -> None:
+    x, _ = numbers()
+    run, expected = kernel(name), ufunc(name)(x)
+    np.testing.assert_array_equal(run(x), expected)
+    into = np.empty_like(expected)
+    assert run(x, out=into) is into
+    np.testing.assert_array_equal(into, expected)
+    run(x, out=x) if expected.dtype == x.dtype else None
+    halves = np.ascontiguousarray(numbers()[0][::2])
+    np.testing.assert_array_equal(run(numbers()[0][::2]), ufunc(name)(halves))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", ["add", "mul", "div", "maximum", "gt"])
+def test_binary_functions_in_parts(threads: int, name: str) -> None:
+    x, y = numbers()
+    run, theirs = kernel(name), ufunc(name)
+    np.testing.assert_array_equal(run(x, y), theirs(x, y))
+    np.testing.assert_array_equal(run(x, np.array(3, np.float32)), theirs(x, np.float32(3)))
+    np.testing.assert_array_equal(run(np.array(3, np.float32), y), theirs(np.float32(3), y))
+    wide, row = x[: 2**18].reshape(512, 512), y[:512]
+    for a, b in (
+        (wide, row),
+        (row, wide),
+        (wide, row[:, None]),
+        (wide, wide.T),
+        (row, row[:, None]),
+    ):
+        np.testing.assert_array_equal(run(a, b), theirs(a, b))
+    cube = x[: 2**18].reshape(4, 256, 256)
+    np.testing.assert_array_equal(run(cube, cube[:1]), theirs(cube, cube[:1]))
+
+
+def test_operands_that_overlap_the_result_are_read_before_they_are_written(threads: int) -> None:
+    x = np.arange(2.0**19, dtype=np.float32)
+    expected = x[:-1] + x[:-1]
+    kernel("add")(x[:-1], x[:-1].copy(), out=x[1:])
+    np.testing.assert_array_equal(x[1:], expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_relu_and_its_gradient(threads: int, dtype: Any) -> None:
+    g, y = numbers(dtype)
+    kind = rushlight.float32 if dtype == np.float32 else rushlight.float64
+    np.testing.assert_array_equal(kernel("relu", kind)(y), np.maximum(y, 0))
+    found = kernel("relu_backward", kind)(g, y)
+    np.testing.assert_array_equal(found, np.where(y > 0, g, 0))
+    assert not np.signbit(found[~(y > 0)]).any()
+    small = elementwise.relu_backward(g[:6].reshape(2, 3), y[:6].reshape(2, 3).T.copy().T)
+    np.testing.assert_array_equal(small, np.where(y[:6] > 0, g[:6], 0).reshape(2, 3))
+
+
+@pytest.mark.parametrize("name", ["mm", "linear", "linear_weight", "matmul", "bmm"])
+def test_products_do_not_depend_on_the_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((700, 600)).astype(np.float32) for _ in range(2))
+    arguments: dict[str, tuple[Any, ...]] = {
+        "mm": (a, b.T),
+        "matmul": (a.reshape(7, 100, 600), b.T),
+        "linear": (a.reshape(7, 100, 600), b, b[:, 0].copy()),
+        "linear_weight": (a, b),
+        "bmm": (a.reshape(7, 100, 600), b.reshape(7, 100, 600).swapaxes(1, 2)),
+    }
+    before = _parallel.thread_count()
+    found = []
+    try:
+        for count in (1, 2, 5):
+            _parallel.set_thread_count(count)
+            found.append(kernel(name)(*arguments[name]))
+    finally:
+        _parallel.set_thread_count(before)
+    x, y, *bias = (v.astype(np.float64) for v in arguments[name])
+    exact = {
+        "linear": lambda: x @ y.T + bias[0], "linear_weight": lambda: x.T @ y,
+    }.get(name, lambda: x @ y)()  # fmt: skip
+    np.testing.assert_allclose(found[0], exact, atol=1e-3)
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+
+
+def test_channel_statistics_are_those_of_the_whole_batch(threads: int) -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((6, 5, 40, 41)) * 3 + 1000).astype(np.float32)
+    x[2] += 50  # images whose means differ
+    mean, variance = normalization.batch_norm_stats(x)
+    wide = x.astype(np.float64)
+    np.testing.assert_allclose(mean, wide.mean(axis=(0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(variance, wide.var(axis=(0, 2, 3)), rtol=1e-4)
+
+
+def test_an_error_in_one_part_reaches_the_caller_when_all_are_done(threads: int) -> None:
+    done = []
+
+    def part(start: int, stop: int) -> None:
+        if start == 0:
+            raise ValueError("of the first part")
+        done.append(start)
+
+    with pytest.raises(ValueError, match="first part"):
+        _parallel.split(threads, 1.0, part)
+    assert len(done) == threads - 1
+
+
+@pytest.mark.parametrize("shape", [(1024, 1024), (3, 700, 500), (0, 5), ()])
+def test_copies_fills_and_casts(threads: int, shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).standard_normal(shape)
+    turned = x.T
+    for y in (x, turned):
+        copy = kernel("clone", rushlight.float64)(y)
+        assert copy.flags.c_contiguous and not np.may_share_memory(copy, x)
+        np.testing.assert_array_equal(copy, y)
+        cast = kernel("cast", rushlight.float64)(y, dtype=rushlight.float32)
+        assert cast.dtype == np.float32 and cast.flags.c_contiguous
+        np.testing.assert_array_equal(cast, y.astype(np.float32))
+    full = kernel("full")(shape=shape, value=2.5, dtype=rushlight.float32)
+    assert full.shape == shape and full.dtype == np.float32 and (full == 2.5).all()
+
+
+def test_memory_of_products_comes_from_the_pool() -> None:
+    x = np.ones((600, 600), np.float32)
+    before = _memory.POOL.stats()["allocated"]
+    kept = products.mm(x, x)
+    assert _memory.POOL.stats()["allocated"] > before and (kept == 600).all()
