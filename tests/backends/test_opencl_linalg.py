@@ -420,7 +420,7 @@ def test_eigenvalues_of_a_large_matrix(flavour, dtype) -> None:
     check_eigh(flavour, dtype, numbers(0, dtype, 150, 150))
 
 
-@pytest.mark.parametrize("name", ["eigh", "eigvalsh", "svd", "svdvals"])
+@pytest.mark.parametrize("name", ["eigh", "eigvalsh", "svd", "svdvals", "eig", "eigvals"])
 def test_what_does_not_converge_is_an_error_as_on_cpu(name: str) -> None:
     x = rl.full((2, 3, 3), float("nan"), device="opencl")
     with pytest.raises(rl.linalg.LinAlgError, match="did not converge"):
@@ -566,3 +566,67 @@ def test_indefinite_factors_report_columns_of_zeros(flavour, dtype) -> None:
     x = kernel("linalg_ldl_solve", flavour, dtype)(ld, pivots, np.ones((2, 3, 1), dtype))
     assert x[0].ravel().tolist() == [1, 1, 1]
     assert not np.isfinite(x[1]).all()
+
+
+# -- eigenvalues of general matrices --------------------------------------------------------------
+
+
+def assert_same_values(found: np.ndarray, expected: np.ndarray, bound: float) -> None:
+    """Two sets of numbers are the same, in any order."""
+    left = list(expected)
+    for value in found:
+        nearest = int(np.argmin(np.abs(np.array(left) - value)))
+        assert abs(left.pop(nearest) - value) <= bound
+
+
+def check_eig(flavour: str, dtype: str, a: np.ndarray) -> None:
+    n = a.shape[-1]
+    w, v = kernel("linalg_eig", flavour, dtype)(a)
+    assert w.dtype == v.dtype == np.complex64
+    assert w.shape == a.shape[:-1]
+    assert v.shape == a.shape
+    scale = float(np.abs(a).max(initial=0)) or 1.0
+    residual = (wide(a) @ wide(v) - wide(v) * w[..., None, :]) / scale
+    assert_small(residual, norms(wide(a)) / scale, n, dtype)
+    assert_small(np.linalg.norm(v, axis=-2) - 1, 1.0, n, dtype)
+    np.testing.assert_array_equal(kernel("linalg_eigvals", flavour, dtype)(a), w)
+
+
+@in_every_way
+@few
+@given(batch=batches, n=sizes, seed=st.integers(0, 99))
+def test_eigenvalues_of_general_matrices(flavour, dtype, batch, n, seed) -> None:
+    a = numbers(seed, dtype, *batch, n, n)
+    check_eig(flavour, dtype, a)
+    if not (a.size and n):
+        return
+    w = kernel("linalg_eigvals", flavour, dtype)(a)
+    for found, expected, x in zip(
+        w.reshape(-1, n),
+        np.linalg.eigvals(wide(a)).reshape(-1, n),
+        wide(a).reshape(-1, n, n),
+        strict=True,
+    ):
+        _, vectors = np.linalg.eig(x)
+        condition = np.linalg.cond(vectors)
+        bound = 8 * (n + 2) * epsilon(dtype) * condition * np.linalg.norm(x)
+        assert_same_values(found, expected, bound)
+
+
+@in_every_way
+def test_eigenvalues_of_defective_cyclic_and_scaled_matrices(flavour, dtype) -> None:
+    for a in (
+        np.zeros((4, 4)),
+        np.ones((6, 6)),
+        np.roll(np.eye(7), 1, axis=0),
+        np.eye(8, k=1),
+        np.triu(np.ones((5, 5))),
+        np.diag([1e-3, 1e15, 1, 2]),
+        np.array([[0, 1e-20], [1e-20, 0]]),
+    ):
+        check_eig(flavour, dtype, a.astype(dtype))
+
+
+@in_every_way
+def test_eigenvalues_of_a_large_general_matrix(flavour, dtype) -> None:
+    check_eig(flavour, dtype, numbers(0, dtype, 80, 80))

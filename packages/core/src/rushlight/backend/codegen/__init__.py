@@ -31,6 +31,7 @@ from .elementwise import Elementwise, launch_range, of_operands
 from .expression import Expr, cast, computed, constant, load, param, select
 from .fourier import fourier
 from .gathering import gathering
+from .general_eigen import general_eigen
 from .indefinite import indefinite
 from .launcher import FLAT, PADDING, Launch, Launcher
 from .losses import losses
@@ -64,7 +65,7 @@ FAMILIES: tuple[Family, ...] = (
     + (sorting, counting, random, polynomials, convolution, pooling, optimising)
     + (softmaxes, normalising, losses, fourier, recurrent, attention)
     + (triangular, cholesky, lu, qr, symmetric_eigen, singular_values)
-    + (matrix_exponential, indefinite)
+    + (matrix_exponential, indefinite, general_eigen)
 )  # fmt: skip
 #: Kernels that take `out=`: any fitting array for the elementwise ones and optimisers' steps, for
 #: those that write by index their first operand.
