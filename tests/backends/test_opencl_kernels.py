@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,3 +193,34 @@ def test_memory_is_counted() -> None:
 def test_attributes_that_are_constants_of_the_kernel() -> None:
     x = on([np.nan, np.inf, -np.inf, 2.0])
     assert x.nan_to_num(nan=1.0, posinf=5.0, neginf=-5.0).tolist() == [1.0, 5.0, -5.0, 2.0]
+
+
+def test_drivers_of_pip_are_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rushlight_opencl import platforms
+
+    folder = Path("/site/lib")
+    names = {
+        "pocl-binary-distribution": ["pocl.icd", "libpocl-6a1b.so.2.9.0"],
+        "intel-opencl-rt": [
+            "__pycache__/libintelocl.so-gdb.cpython-311.pyc", "libintelocl.so-gdb.py",
+            "libintelocl.so", "libintelocl_emu.so",
+        ],
+    }  # fmt: skip
+    monkeypatch.setattr(
+        platforms.importlib.metadata,
+        "files",
+        lambda name: [Listed(folder / each) for each in names[name]],
+    )
+    assert platforms.packaged_drivers() == [
+        "/site/lib/libpocl-6a1b.so.2.9.0", "/site/lib/libintelocl.so",
+    ]  # fmt: skip
+
+
+class Listed:
+    """A file as `importlib.metadata` lists it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = path, path.name
+
+    def locate(self) -> Path:
+        return self.path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import importlib.metadata
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -12,7 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-_PACKAGED = (("pocl-binary-distribution", "libpocl-"), ("intel-opencl-rt", "libintelocl.so"))
+# Distributions and the names of their drivers; beside Intel's lies a script for its debugger.
+_PACKAGED = (
+    ("pocl-binary-distribution", re.compile(r"libpocl-.*\.so[.\d]*")),
+    ("intel-opencl-rt", re.compile(r"libintelocl\.so[.\d]*")),
+)
 _SYSTEM = Path("/etc/OpenCL/vendors")
 
 
@@ -50,16 +55,7 @@ def list_drivers() -> None:
     os.environ.setdefault("POCL_WORK_GROUP_SPECIALIZATION", "0")
     if "OCL_ICD_VENDORS" in os.environ or os.name == "nt":
         return
-    found: list[str] = []
-    for distribution, stem in _PACKAGED:
-        try:
-            files = importlib.metadata.files(distribution) or []
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        for file in files:
-            if file.name.startswith(stem) and ".so" in file.name:
-                found.append(str(Path(str(file.locate())).resolve()))
-                break
+    found = packaged_drivers()
     if not found:
         return
     folder = Path(tempfile.mkdtemp(prefix="rushlight-icd-"))
@@ -70,6 +66,21 @@ def list_drivers() -> None:
         for listed in _SYSTEM.glob("*.icd"):
             shutil.copy(listed, folder / f"system-{listed.name}")
     os.environ["OCL_ICD_VENDORS"] = str(folder)
+
+
+def packaged_drivers() -> list[str]:
+    """Paths of the drivers that pip installed."""
+    found: list[str] = []
+    for distribution, name in _PACKAGED:
+        try:
+            files = importlib.metadata.files(distribution) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for file in files:
+            if name.fullmatch(file.name):
+                found.append(str(Path(str(file.locate())).resolve()))
+                break
+    return found
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,10 @@ def build(device: Any, source: str, signatures: Mapping[str, str], options: tupl
         BuildError: The driver refused it; the message has the line.
     """
     try:
-        program = cl.Program(device.context, source).build(list(options))
+        with warnings.catch_warnings():
+            # Intel's compiler reports that it has compiled.
+            warnings.simplefilter("ignore", cl.CompilerWarning)
+            program = cl.Program(device.context, source).build(list(options))
     except (cl.RuntimeError, cl.LogicError) as raised:
         raise BuildError(_build_failure(device, source, str(raised))) from raised
     # `program.name` would make each kernel anew, at 80 us.
