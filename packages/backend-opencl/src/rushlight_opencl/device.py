@@ -175,7 +175,9 @@ class OpenCLDevice:
 
     # -- optional duties -----------------------------------------------------------------------
 
-    def bind(self, name: str, kernel: Callable[..., Any], dtype: DType) -> Callable[..., Any]:
+    def bind(
+        self, name: str, kernel: Callable[..., Any], dtype: DType
+    ) -> Callable[..., Any] | None:
         """See `OptionalDuties.bind`."""
         return kernel.make(self, dtype) if isinstance(kernel, Made) else kernel
 
@@ -248,9 +250,10 @@ class OpenCLDevice:
         from . import backend
 
         found = backend.find_kernel(name, dtype)
-        if found is None:
+        bound = None if found is None else self.bind(name, found, dtype)
+        if bound is None:
             raise NotImplementedError(f"{name} for {dtype.name}")
-        return self.bind(name, found, dtype)
+        return bound
 
     def fault(self, operator: str, message: str, kind: type[Exception]) -> tuple[Any, int]:
         """See `rushlight.backend.codegen.Launcher.fault`."""

@@ -74,8 +74,13 @@ class OptionalDuties(Protocol):
 
     # binding
 
-    def bind(self, name: str, kernel: Callable[..., Any], dtype: DType) -> Callable[..., Any]:
-        """The kernel as the core is to call it for operator `name` and operands of `dtype`."""
+    def bind(
+        self, name: str, kernel: Callable[..., Any], dtype: DType
+    ) -> Callable[..., Any] | None:
+        """The kernel as the core is to call it for operator `name` and operands of `dtype`.
+
+        None where this device had better compose the operator of others (protocol 1.2).
+        """
         ...
 
     # streams: queues that run beside each other.  A stream is whatever `stream` returns, opaque to
