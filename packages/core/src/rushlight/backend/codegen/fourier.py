@@ -19,14 +19,13 @@ from functools import lru_cache
 from typing import Any
 
 from ..._dtypes import DType
-from .array import DeviceArray, coalesced, row_major
+from .array import DeviceArray, row_major
 from .bluestein import Bluestein
 from .butterflies import radices
-from .dialect import suffix
+from .halves import Halves
 from .registry import Family, Kernel
 from .roots import Roots
-from .stockham import TURNED, Side, Stockham, Turn
-from .walking import Walk
+from .stockham import Side, Stockham, Turn, sides
 
 fourier = Family()
 
@@ -98,42 +97,8 @@ class Fourier:
     def __init__(self, device: Any, dtype: DType) -> None:
         self.device = device
         self.dtype = dtype
-        self.part = dtype.to_real()
         self.lines = Lines(device, dtype)
-        t = suffix(self.part)
-        root = f"const i64 k = k_i, turn_ = 1; {TURNED.format(turn='turn_', T=t)}"
-        # A line z of m complex numbers holds the even elements of a real line as real parts and
-        # the odd ones as imaginary parts.
-        self.parted = Walk(
-            device, "k_fourier_parted", {"out": t, "k": None, "z": t, "coarse": t, "fine": t},
-            f"""{root}
-    const i64 a = z_i + (k == m ? 0 : k) * step, b = z_i + (k == 0 ? 0 : m - k) * step;
-    const {t} er = z[a] + z[b], ei = z[a + 1] - z[b + 1];
-    const {t} or_ = z[a + 1] + z[b + 1], oi = z[b] - z[a];
-    out[out_i] = (er + (or_ * tr - oi * ti)) * half_;
-    out[out_i + 1] = (ei + (or_ * ti + oi * tr)) * half_;""",
-            f"i64 m i64 step {t} half_",
-        )  # fmt: skip
-        self.joined = Walk(
-            device, "k_fourier_joined", {"out": t, "k": None, "x": t, "coarse": t, "fine": t},
-            f"""{root}
-    const i64 a = x_i + k * step, b = x_i + (m - k) * step;
-    const {t} ai = k == 0 ? 0 : x[a + 1], bi = k == 0 ? 0 : x[b + 1];
-    const {t} er = x[a] + x[b], ei = ai - bi, dr = x[a] - x[b], di = ai + bi;
-    out[out_i] = er - (di * tr - dr * ti);
-    out[out_i + 1] = ei + (dr * tr + di * ti);""",
-            "i64 m i64 step",
-        )  # fmt: skip
-        self.mirrored = Walk(
-            device, "k_fourier_mirrored", {"out": t, "k": None, "x": t},
-            """const bool back = 2 * k_i > n;
-    const i64 a = x_i + (back ? n - k_i : k_i) * step;
-    out[out_i] = x[a];
-    out[out_i + 1] = k_i == 0 ? 0 : back ? -x[a + 1] : x[a + 1];""",
-            "i64 n i64 step",
-        )  # fmt: skip
-
-    # -- operators -------------------------------------------------------------------------------
+        self.halves = Halves(device, dtype, self.lines)
 
     def c2c(self, x: DeviceArray, dims: Sequence[int], forward: bool, scale: float) -> DeviceArray:
         """Complex numbers to complex numbers."""
@@ -146,129 +111,37 @@ class Fourier:
         self, out: DeviceArray, x: DeviceArray, dims: Sequence[int], forward: bool, scale: float
     ) -> None:
         for d in dims:
-            last = d == dims[-1]
-            self._along(out, x, d, forward, scale if last else 1.0)
+            shape, target, source = sides(out, x, d)
+            if not forward:
+                target, source = target.swapped(), source.swapped()
+            self.lines(x.shape[d], shape, target, source, scale if d == dims[-1] else 1.0)
             x = out
-
-    def _along(self, out: DeviceArray, x: DeviceArray, d: int, forward: bool, scale: float) -> None:
-        shape, target, source = self._sides(out, x, d)
-        if not forward:
-            target, source = target.swapped(), source.swapped()
-        self.lines(x.shape[d], shape, target, source, scale)
 
     def r2c(self, x: DeviceArray, dims: Sequence[int], onesided: bool, scale: float) -> DeviceArray:
         """Real numbers to complex numbers, in the last of the dimensions to half of them."""
         *others, d = dims
         n = x.shape[d]
-        size = n // 2 + 1 if onesided else n
-        out: DeviceArray = self.device.empty(_with_size(x.shape, d, size), self.dtype)
-        if not out.size:
-            return out
-        first = scale if not others else 1.0
-        if onesided and n % 2 == 0:
-            self._halves(out, x, d, first)
-        elif onesided:
-            whole: DeviceArray = self.device.empty(x.shape, self.dtype)
-            self._along(whole, x, d, True, first)
-            out = self.device.dense(whole.geometry(out.shape, whole.strides, 0))
-        else:
-            self._along(out, x, d, True, first)
-        if others:
+        shape = _with_size(x.shape, d, n // 2 + 1 if onesided else n)
+        out: DeviceArray = self.device.empty(shape, self.dtype)
+        if out.size:
+            first = 1.0 if others else scale
+            if onesided:
+                self.halves.parted(out, x, d, first)
+            else:
+                self._over(out, x, [d], True, first)
             self._over(out, out, others, True, scale)
         return out
-
-    def _halves(self, out: DeviceArray, x: DeviceArray, d: int, scale: float) -> None:
-        n = x.shape[d]
-        m = n // 2
-        half: DeviceArray = self.device.empty(_with_size(x.shape, d, m), self.dtype)
-        shape, target, source = self._sides(half, x, d)
-        pairs = Side(source.array, source.strides, 2 * source.step, 0, source.step)
-        self.lines(m, shape, target, pairs)
-        steps = [2 * s for s in half.strides]
-        step, steps[d] = steps[d], 0
-        number = [0] * len(x.shape)
-        coarse, fine = self.lines.roots.split(n)
-        none = (0,) * len(x.shape)
-        number[d] = 1
-        self.parted(
-            out.shape, (_parts(out), tuple([2 * s for s in out.strides])), (0, tuple(number)),
-            (_parts(half), tuple(steps)), (_parts(coarse), none), (_parts(fine), none),
-            numbers=(m, step, scale / 2),
-        )  # fmt: skip
 
     def c2r(self, x: DeviceArray, dims: Sequence[int], n: int, scale: float) -> DeviceArray:
         """Half of a Hermitian-symmetric array to real numbers."""
         *others, d = dims
-        out: DeviceArray = self.device.empty(_with_size(x.shape, d, n), self.part)
-        if not out.size:
-            return out
-        if others:
-            x = self.c2c(x, others, False, 1.0)
-        x = x.settled()
-        steps = [2 * s for s in x.strides]
-        step, steps[d] = steps[d], 0
-        number = [0] * len(x.shape)
-        number[d] = 1
-        none = (0,) * len(x.shape)
-        m = n if n % 2 else n // 2
-        whole: DeviceArray = self.device.empty(_with_size(x.shape, d, m), self.dtype)
-        operands = (
-            (_parts(whole), tuple([2 * s for s in whole.strides])), (0, tuple(number)),
-            (_parts(x), tuple(steps)),
-        )  # fmt: skip
-        shape, target, source = self._sides(out, whole, d)
-        if n % 2:
-            self.mirrored(whole.shape, *operands, numbers=(n, step))
-        else:
-            coarse, fine = self.lines.roots.split(n)
-            tables = ((_parts(coarse), none), (_parts(fine), none))
-            self.joined(whole.shape, *operands, *tables, numbers=(m, step))
-            target = Side(target.array, target.strides, 2 * target.step, 0, target.step)
-        self.lines(m, shape, target.swapped(), source.swapped(), scale)
+        shape = _with_size(x.shape, d, n)
+        out: DeviceArray = self.device.empty(shape, self.dtype.to_real())
+        if out.size:
+            if others:
+                x = self.c2c(x, others, False, 1.0)
+            self.halves.joined(out, x, d, scale)
         return out
-
-    # -- geometry ----------------------------------------------------------------------------------
-
-    def _sides(
-        self, out: DeviceArray, x: DeviceArray, d: int
-    ) -> tuple[tuple[int, ...], Side, Side]:
-        """The lines along a dimension, over at most two others, and where they lie."""
-        sizes, strides = _lines(out, x, d)
-        if len(sizes) > 2:
-            x = self.device.dense(x)
-            sizes, strides = _lines(out, x, d)
-        sides = [
-            Side(
-                _parts(a), strides[k], _width(a) * a.strides[d], 0, 1 if a.dtype.is_complex else -1
-            )
-            for k, a in enumerate((out, x))
-        ]
-        return sizes, sides[0], sides[1]
-
-
-def _width(x: DeviceArray) -> int:
-    return 2 if x.dtype.is_complex else 1
-
-
-def _parts(x: DeviceArray) -> DeviceArray:
-    """The memory from an array's first element on, as real numbers."""
-    x.settled()
-    width = _width(x)
-    return DeviceArray(
-        x.device, x.buffer, x.offset * width, (x.size * width,), (1,), x.dtype.to_real(),
-        x.size * width, True,
-    )  # fmt: skip
-
-
-def _lines(
-    out: DeviceArray, x: DeviceArray, d: int
-) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
-    axes = [k for k in range(len(out.shape)) if k != d]
-    sizes, steps = coalesced(
-        tuple([out.shape[k] for k in axes]),
-        [tuple([_width(a) * a.strides[k] for k in axes]) for a in (out, x)],
-    )
-    return tuple(sizes[::-1]), [tuple(step[::-1]) for step in steps]
 
 
 def _with_size(shape: tuple[int, ...], d: int, n: int) -> tuple[int, ...]:
