@@ -15,7 +15,7 @@ if not rushlight_opencl.devices():
 
 from rushlight.backend.codegen import roots, stockham  # noqa: E402
 from rushlight.backend.codegen.butterflies import WRITTEN, butterfly, radices  # noqa: E402
-from rushlight.backend.codegen.fourier import fourier, rows_of  # noqa: E402
+from rushlight.backend.codegen.fourier import Fourier, fourier, rows_of  # noqa: E402
 
 RUNTIME = rl.ones(1, device="opencl")._k.runtime
 PRECISIONS = [rl.complex64] + ([rl.complex128] if RUNTIME.double else [])
@@ -186,11 +186,29 @@ def test_imaginary_parts_that_no_real_line_has_are_left_out(flavour) -> None:
         assert_near(run(made, other, dim=(1,), last_dim_size=n), wanted, rl.complex64)
 
 
-def test_many_lines_are_shared_out(flavour) -> None:
-    x = random((1000, 24), rl.complex64)
-    made = kernel("c2c", flavour, rl.complex64)
-    assert_near(run(made, x, dim=(1,), forward=True), np.fft.fft(x), rl.complex64)
-    assert_near(run(made, x, dim=(0,), forward=True), np.fft.fft(x, axis=0), rl.complex64)
+@pytest.mark.parametrize("n", [24, 25])
+def test_many_lines_are_shared_out(n: int, flavour) -> None:
+    c2c, r2c, c2r = (kernel(name, flavour, rl.complex64) for name in ("c2c", "r2c", "c2r"))
+    for dim, shape in ((1, (1000, n)), (0, (n, 1000))):
+        x = random(shape, rl.complex64)
+        half = np.fft.rfft(x.real, axis=dim).astype(np.complex64)
+        assert_near(run(c2c, x, dim=(dim,), forward=True), np.fft.fft(x, axis=dim), rl.complex64)
+        assert_near(run(r2c, x.real, dim=(dim,)), half, rl.complex64)
+        assert_near(run(c2r, half, dim=(dim,), last_dim_size=n), x.real, rl.complex64)
+
+
+@pytest.mark.parametrize("n", [4096, 2430, 3000])
+def test_matrices_whose_rows_are_matrices(n: int, flavour, monkeypatch) -> None:
+    monkeypatch.setattr(RUNTIME, "flavour", flavour)
+    made = Fourier(RUNTIME, rl.complex64)
+    monkeypatch.setattr(made.lines.near, "longest", 16)
+    x = random((2, n, 3), rl.complex64)
+    native, real = RUNTIME.from_host(x), RUNTIME.from_host(x.real)
+    ours = RUNTIME.to_host(made.c2c(native, [1], False, 1 / n))
+    assert_near(ours, np.fft.ifft(x, axis=1), rl.complex64)
+    half = made.r2c(real, [1], True, 1.0)
+    assert_near(RUNTIME.to_host(half), np.fft.rfft(x.real, axis=1), rl.complex64)
+    assert_near(RUNTIME.to_host(made.c2r(half, [1], n, 1 / n)), x.real, rl.complex64)
 
 
 def test_groups_share_lines_and_items_take_16(flavour, monkeypatch) -> None:

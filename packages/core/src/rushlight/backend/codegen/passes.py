@@ -9,8 +9,9 @@ from .roots import SPLIT
 #: Work-items of a group, and lines that it takes at most.
 GROUP = 128
 MOST_LINES = 64
-#: Dimensions that lines are spread over, at most.
-RANK = 4
+#: Dimensions that lines are spread over, at most: two, and one more for each time that a line
+#: was a matrix, which it is five times at the worst (powers of 23 in a GPU's float64).
+RANK = 6
 KINDS = ("complex", "parted", "joined")
 
 _POINTERS = ("out", "x", "scratch", "w", "coarse", "fine")
@@ -32,12 +33,19 @@ def signature(d: Dialect, part: str) -> tuple[str, str]:
     return ", ".join(arguments), " ".join(["p"] * len(_POINTERS) + [part] + ["i64"] * len(_NUMBERS))
 
 
-# A line's place in memory, and what it is turned by.
-_PLACES = """i64 r0 = line % n0; line /= n0; i64 r1 = line % n1; line /= n1;
-            i64 r2 = line % n2; line /= n2;
-            from[j] = x_at + r0 * x_s0 + r1 * x_s1 + r2 * x_s2 + line * x_s3;
-            to[j] = out_at + r0 * out_s0 + r1 * out_s1 + r2 * out_s2 + line * out_s3;
-            turn[j] = r0 * turn_s0 + r1 * turn_s1 + r2 * turn_s2 + line * turn_s3;"""
+def _places() -> str:
+    """Where line `line`, the j-th here, lies in memory, and what it is turned by."""
+    last = RANK - 1
+    digits = [f"const i64 r{r} = line % n{r}; line /= n{r};" for r in range(last)]
+    digits.append(f"const i64 r{last} = line;")
+    for name, start, side in (
+        ("from", "x_at", "x"),
+        ("to", "out_at", "out"),
+        ("turn", "0", "turn"),
+    ):
+        terms = " + ".join(f"r{r} * {side}_s{r}" for r in range(RANK))
+        digits.append(f"{name}[j] = {start} + {terms};")
+    return "\n".join(digits)
 
 
 def turned(turn: str, part: str) -> str:
@@ -196,7 +204,7 @@ def item_texts(d: Dialect) -> list[str]:
         const int count = lines - first < LANES ? (int)(lines - first) : LANES;
         for (int j = 0; j < LANES; j++) {{
             i64 line = first + (j < count ? j : count - 1);
-            {_PLACES}
+            {_places()}
             if (from[j] != from[0] + from_near * j) from_near = 0;
             if (to[j] != to[0] + to_near * j) to_near = 0;
         }}
@@ -204,12 +212,20 @@ def item_texts(d: Dialect) -> list[str]:
             // A cache line of every line of numbers at a time, however far apart they are.
             for (i64 start = 0; start < x_rows; start += 8) {{
                 const i64 stop = start + 8 < x_rows ? start + 8 : x_rows;
-                for (int j = 0; j < LANES; j++)
-                    for (i64 i = start; i < stop; i++) {{
-                        const {d.device} T* u = x + from[j] + i * x_step;
-                        a[i * LANES + j] = x_real < 0 ? 0 : u[x_real];
-                        a[plane + i * LANES + j] = x_imag < 0 ? 0 : u[x_imag];
+                const bool whole = start + 8 <= x_rows && x_real >= 0 && x_imag >= 0;
+                for (int j = 0; j < LANES; j++) {{
+                    const {d.device} T* u = x + from[j] + start * x_step;
+                    {d.device} T* v = a + start * LANES + j;
+                    if (whole) {{
+                        for (int i = 0; i < 8; i++) v[i * LANES] = u[i * x_step + x_real];
+                        for (int i = 0; i < 8; i++) v[plane + i * LANES] = u[i * x_step + x_imag];
+                    }} else {{
+                        for (i64 i = 0; start + i < stop; i++) {{
+                            v[i * LANES] = x_real < 0 ? 0 : u[i * x_step + x_real];
+                            v[plane + i * LANES] = x_imag < 0 ? 0 : u[i * x_step + x_imag];
+                        }}
                     }}
+                }}
             }}
         }}
         if (kind == 2) joined(a, coarse, n);
@@ -226,7 +242,7 @@ def item_texts(d: Dialect) -> list[str]:
         if (kind == 1) parted(a, coarse, n);
         if (turns) {{
             for (i64 k = 1; k < n; k++)
-                for (int j = 0; j < LANES; j++) {{
+                {_VECTOR} {{
                     {turned("turn[j]", "T")}
                     const T zr = a[k * LANES + j], zi = a[plane + k * LANES + j];
                     a[k * LANES + j] = zr * tr - zi * ti;
@@ -283,7 +299,7 @@ def group_text(d: Dialect, longest: int) -> str:
     const i64 count = lines - first < lanes ? lines - first : lanes;
     for (i64 j = LID(0); j < lanes; j += LSIZE(0)) {{
         i64 line = first + (j < count ? j : count - 1);
-        {_PLACES}
+        {_places()}
     }}
     {d.barrier}
     i64 a = 0, b = 2 * plane, s = 1, left = n;
