@@ -175,6 +175,20 @@ def others() -> list[Case]:
         for more in ((None, None), (real(3, 2, 2), None), (real(3, 2, 2), real(3, 2, 8))):
             backward = (real(3, 2, 2), *more, *operands[1:], *states)
             found.append(case("lstm_sequence_backward", *backward, reverse=reverse))
+    operands = (real(3, 2, 6), real(6, 2), real(6), real(2, 2))
+    for reverse in (False, True):
+        states = result("gru_sequence", *operands, reverse=reverse)
+        found.append(case("gru_sequence", *operands, reverse=reverse))
+        for more in ((None, None), (real(3, 2, 6), None), (real(3, 2, 6), real(3, 2, 2))):
+            backward = (real(3, 2, 2), *more, *operands[1:], *states)
+            found.append(case("gru_sequence_backward", *backward, reverse=reverse))
+    for relu, reverse in ((False, False), (False, True), (True, False)):
+        operands = (real(3, 2, 4), real(4, 4), real(2, 4))
+        how = {"relu": relu, "reverse": reverse}
+        (out,) = result("rnn_sequence", *operands, **how)
+        found.append(case("rnn_sequence", *operands, exact=not relu, **how))
+        backward = (real(3, 2, 4), *operands[1:], out)
+        found.append(case("rnn_sequence_backward", *backward, exact=not relu, **how))
     (_, active) = result("gru_pointwise", gates[:, :9], gates[:, 3:], hidden_state)
     found.append(case("gru_pointwise", gates[:, :9], gates[:, 3:], hidden_state))
     found.append(case("gru_pointwise_backward", real(2, 3), gates[:, 3:], hidden_state, active))

@@ -18,6 +18,7 @@ from rushlight_cpu.kernels import (
     products,
     random,
     recurrent,
+    recurrent_layers,
     softmax,
 )
 
@@ -36,6 +37,7 @@ _FAMILIES = (
     products,
     random,
     recurrent,
+    recurrent_layers,
     softmax,
 )
 

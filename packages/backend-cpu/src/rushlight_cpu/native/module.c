@@ -19,6 +19,7 @@ extern const rl_kernel rl_pooling_kernels[];
 extern const rl_kernel rl_random_kernels[];
 extern const rl_kernel rl_reduced_kernels[];
 extern const rl_kernel rl_recurrent_kernels[];
+extern const rl_kernel rl_recurrent_layer_kernels[];
 extern const rl_kernel rl_reduction_kernels[];
 extern const rl_kernel rl_row_norm_kernels[];
 extern const rl_kernel rl_scan_kernels[];
@@ -40,6 +41,7 @@ static const rl_kernel *const TABLES[] = {
     rl_random_kernels,
     rl_reduced_kernels,
     rl_recurrent_kernels,
+    rl_recurrent_layer_kernels,
     rl_reduction_kernels,
     rl_row_norm_kernels,
     rl_scan_kernels,

@@ -21,18 +21,10 @@ gru_backward_op = operator(
     "gru_pointwise_backward(Tensor g, Tensor gh, Tensor h, Tensor active) -> "
     "(Tensor, Tensor, Tensor)"
 )
-lstm_sequence_op = operator(
-    "lstm_sequence(Tensor gates, Tensor weight, Tensor h, Tensor c, *, bool reverse) -> "
-    "(Tensor, Tensor, Tensor)"
-)
-lstm_sequence_backward_op = operator(
-    "lstm_sequence_backward(Tensor g, Tensor? gc, Tensor? ga, Tensor weight, Tensor h, Tensor c, "
-    "Tensor out, Tensor cells, Tensor active, *, bool reverse) -> (Tensor, Tensor, Tensor, Tensor)"
-)
 steps_op = operator("recurrent_steps(Tensor x, *, int[] sizes) -> Tensor[]")
 
 
-def _cut(x: Tensor, count: int) -> list[Tensor]:
+def cut_gates(x: Tensor, count: int) -> list[Tensor]:
     """The gates side by side in the last dimension."""
     width = x.shape[-1] // count
     return [x.narrow(-1, place * width, width) for place in range(count)]
@@ -52,7 +44,7 @@ def _(gates: Tensor, c: Tensor) -> tuple[Spec, Spec, Spec]:
 
 @lstm_op.decomposition
 def _(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    i, f, g, o = _cut(gates, 4)
+    i, f, g, o = cut_gates(gates, 4)
     i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
     cell = f * c + i * g
     return o * cell.tanh(), cell, _join([i, f, g, o])
@@ -65,7 +57,7 @@ def _(gh: Tensor, gc: Tensor, c: Tensor, cell: Tensor, active: Tensor) -> tuple[
 
 @lstm_backward_op.decomposition
 def _(gh: Tensor, gc: Tensor, c: Tensor, cell: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
-    i, f, g, o = _cut(active, 4)
+    i, f, g, o = cut_gates(active, 4)
     t = cell.tanh()
     d = gc + gh * o * (1 - t * t)
     parts = [d * g * i * (1 - i), d * c * f * (1 - f), d * i * (1 - g * g), gh * t * o * (1 - o)]
@@ -76,89 +68,14 @@ def _(gh: Tensor, gc: Tensor, c: Tensor, cell: Tensor, active: Tensor) -> tuple[
 def _(g: Any, *, c: Tensor, out1: Tensor, out2: Tensor) -> Any:
     dgates, dc = lstm_backward_op(or_zeros(g[0], c), or_zeros(g[1], c), c, out1, out2)
     if g[2] is not None:
-        dgates = dgates + g[2] * _lstm_slopes(out2)
+        dgates = dgates + g[2] * lstm_slopes(out2)
     return dgates, dc
 
 
-def _lstm_slopes(active: Tensor) -> Tensor:
+def lstm_slopes(active: Tensor) -> Tensor:
     """Derivatives of the activated gates, for the gates as results of their own."""
-    i, f, new, o = _cut(active, 4)
+    i, f, new, o = cut_gates(active, 4)
     return _join([i * (1 - i), f * (1 - f), 1 - new * new, o * (1 - o)])
-
-
-# -- LSTM over a sequence: one call for all steps, which a backend may well do as one -----------
-
-
-@lstm_sequence_op.meta
-def _(
-    gates: Tensor, weight: Tensor, h: Tensor, c: Tensor, *, reverse: bool
-) -> tuple[Spec, Spec, Spec]:
-    states = Spec((*gates.shape[:-1], c.shape[-1]), gates.dtype)
-    return states, states, Spec(gates.shape, gates.dtype)
-
-
-@lstm_sequence_op.decomposition
-def _(
-    gates: Tensor, weight: Tensor, h: Tensor, c: Tensor, *, reverse: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    inputs = gates.unbind(0)
-    found = []
-    for x in reversed(inputs) if reverse else inputs:
-        h, c, active = lstm_op(x + h.matmul(weight.transpose(0, 1)), c)
-        found.append((h, c, active))
-    return _stacked(found[::-1] if reverse else found)  # type: ignore[no-any-return]
-
-
-def _stacked(steps: list[Any]) -> Any:
-    return tuple(operators["stack"](*parts, dim=0) for parts in zip(*steps, strict=True))
-
-
-@lstm_sequence_backward_op.meta
-def _(
-    g: Tensor, gc: Any, ga: Any, weight: Tensor, h: Tensor, c: Tensor, out: Tensor, cells: Tensor,
-    active: Tensor, *, reverse: bool,
-) -> tuple[Spec, ...]:  # fmt: skip
-    return tuple(Spec(x.shape, x.dtype) for x in (active, weight, h, c))
-
-
-@lstm_sequence_backward_op.decomposition
-def _(
-    g: Tensor, gc: Any, ga: Any, weight: Tensor, h: Tensor, c: Tensor, out: Tensor, cells: Tensor,
-    active: Tensor, *, reverse: bool,
-) -> tuple[Tensor, ...]:  # fmt: skip
-    order = range(active.shape[0]) if reverse else range(active.shape[0] - 1, -1, -1)
-    before = 1 if reverse else -1
-    dh, dc = h.new_zeros(h.shape), c.new_zeros(c.shape)
-    found, states = [], []
-    for t in order:
-        last = t == order[-1]
-        past, cell = (h, c) if last else (out[t + before], cells[t + before])
-        gh = g[t] + dh
-        gates, dc = lstm_backward_op(
-            gh, dc if gc is None else dc + gc[t], cell, cells[t], active[t]
-        )
-        if ga is not None:
-            gates = gates + ga[t] * _lstm_slopes(active[t])
-        dh = gates.matmul(weight)
-        found.append(gates)
-        states.append(past)
-    dweight = _join_rows(found).transpose(0, 1).matmul(_join_rows(states))
-    dgates = operators["stack"](*(found if reverse else found[::-1]), dim=0)
-    return dgates, dweight, dh, dc
-
-
-def _join_rows(parts: list[Tensor]) -> Tensor:
-    return operators["cat"](*parts, dim=0)  # type: ignore[no-any-return]
-
-
-@lstm_sequence_op.vjp
-def _(
-    g: Any, *, weight: Tensor, h: Tensor, c: Tensor, out0: Tensor, out1: Tensor, out2: Tensor,
-    reverse: bool,
-) -> Any:  # fmt: skip
-    return lstm_sequence_backward_op(
-        or_zeros(g[0], out0), g[1], g[2], weight, h, c, out0, out1, out2, reverse=reverse
-    )
 
 
 # -- GRU: gates r, z, n ----------------------------------------------------------------------
@@ -171,7 +88,7 @@ def _(gi: Tensor, gh: Tensor, h: Tensor) -> tuple[Spec, Spec]:
 
 @gru_op.decomposition
 def _(gi: Tensor, gh: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    (ir, iz, in_), (hr, hz, hn) = _cut(gi, 3), _cut(gh, 3)
+    (ir, iz, in_), (hr, hz, hn) = cut_gates(gi, 3), cut_gates(gh, 3)
     r, z = (ir + hr).sigmoid(), (iz + hz).sigmoid()
     new = (in_ + r * hn).tanh()
     return new + z * (h - new), _join([r, z, new])
@@ -188,16 +105,16 @@ def _(g: Tensor, gh: Tensor, h: Tensor, active: Tensor) -> tuple[Spec, Spec, Spe
 
 @gru_backward_op.decomposition
 def _(g: Tensor, gh: Tensor, h: Tensor, active: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    r, z, new = _cut(active, 3)
-    return _gru_gradients(g * (h - new), g * (1 - z), gh, r, z, new, 0) + (g * z,)
+    r, z, new = cut_gates(active, 3)
+    return gru_gradients(g * (h - new), g * (1 - z), gh, r, z, new, 0) + (g * z,)
 
 
-def _gru_gradients(
+def gru_gradients(
     dz: Tensor, dn: Tensor, gh: Tensor, r: Tensor, z: Tensor, new: Tensor, dr: Any
 ) -> tuple[Tensor, Tensor]:
     """Gradients of both gate sums from those of the activated gates."""
     dn = dn * (1 - new * new)
-    dr = (dn * _cut(gh, 3)[2] + dr) * (r * (1 - r))
+    dr = (dn * cut_gates(gh, 3)[2] + dr) * (r * (1 - r))
     dz = dz * (z * (1 - z))
     return _join([dr, dz, dn]), _join([dr, dz, dn * r])
 
@@ -206,9 +123,9 @@ def _gru_gradients(
 def _(g: Any, *, gh: Tensor, h: Tensor, out1: Tensor) -> Any:
     dgi, dgh, dh = gru_backward_op(or_zeros(g[0], h), gh, h, out1)
     if g[1] is not None:
-        dr, dz, dn = _cut(g[1], 3)
-        r, z, new = _cut(out1, 3)
-        more = _gru_gradients(dz, dn, gh, r, z, new, dr)
+        dr, dz, dn = cut_gates(g[1], 3)
+        r, z, new = cut_gates(out1, 3)
+        more = gru_gradients(dz, dn, gh, r, z, new, dr)
         dgi, dgh = dgi + more[0], dgh + more[1]
     return dgi, dgh, dh
 
@@ -237,5 +154,5 @@ def _(g: Any, *, x: Tensor, sizes: tuple[int, ...]) -> Any:
     return (operators["cat"](*parts, dim=0),)
 
 
-for _op in (lstm_op, lstm_sequence_op, gru_op, steps_op):
+for _op in (lstm_op, gru_op, steps_op):
     export(_op.name, _op, "ops")

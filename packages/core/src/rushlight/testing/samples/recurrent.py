@@ -1,4 +1,4 @@
-"""Samples of the pointwise parts of recurrent cells."""
+"""Samples of the pointwise parts of recurrent cells, and of layers over sequences."""
 
 from typing import Any
 
@@ -34,6 +34,24 @@ def _lstm_sequence(gates: Any, weight: Any, h: Any, c: Any, reverse: bool) -> An
     return tuple(np.stack(parts) for parts in zip(*found[:: -1 if reverse else 1], strict=True))
 
 
+def _gru_sequence(gates: Any, weight: Any, bias: Any, h: Any, reverse: bool) -> Any:
+    found = []
+    for x in gates[::-1] if reverse else gates:
+        share = h @ weight.T + bias
+        h, active = _gru(x, share, h)
+        found.append((h, active, np.split(share, 3, axis=-1)[2]))
+    return tuple(np.stack(parts) for parts in zip(*found[:: -1 if reverse else 1], strict=True))
+
+
+def _rnn_sequence(gates: Any, weight: Any, h: Any, relu: bool, reverse: bool) -> Any:
+    found = []
+    for x in gates[::-1] if reverse else gates:
+        sums = x + h @ weight.T
+        h = np.maximum(sums, 0) if relu else np.tanh(sums)
+        found.append(h)
+    return np.stack(found[:: -1 if reverse else 1])
+
+
 _ALL: dict[str, Any] = {"dtypes": FULL, "tolerance": 64.0}
 
 SAMPLES = [
@@ -43,6 +61,21 @@ SAMPLES = [
         _lstm_sequence,
         case(real(3, 2, 8), real(8, 2), real(2, 2), real(2, 2), reverse=False),
         case(real(2, 1, 4), real(4, 1), real(1, 1), real(1, 1), reverse=True),
+        **_ALL,
+    ),
+    samples(
+        "gru_sequence",
+        _gru_sequence,
+        case(real(3, 2, 6), real(6, 2), real(6), real(2, 2), reverse=False),
+        case(real(2, 1, 3), real(3, 1), real(3), real(1, 1), reverse=True),
+        **_ALL,
+    ),
+    samples(
+        "rnn_sequence",
+        _rnn_sequence,
+        case(real(3, 2, 2), real(2, 2), real(2, 2), relu=False, reverse=False),
+        case(real(2, 1, 1), real(1, 1), real(1, 1), relu=False, reverse=True),
+        case(real(3, 2, 2), real(2, 2), real(2, 2), relu=True, reverse=False),
         **_ALL,
     ),
     samples("gru_pointwise", _gru, case(real(2, 6), real(2, 6), real(2, 2)), **_ALL),
@@ -61,6 +94,22 @@ SAMPLES = [
             *(real(3, 2, 2), real(3, 2, 2), real(3, 2, 8)),
             reverse=False,
         ),
+        **_ALL,
+    ),
+    samples(
+        "gru_sequence_backward",
+        None,
+        case(
+            *(real(3, 2, 2), None, None, real(6, 2), real(6), real(2, 2)),
+            *(real(3, 2, 2), real(3, 2, 6), real(3, 2, 2)),
+            reverse=False,
+        ),
+        **_ALL,
+    ),
+    samples(
+        "rnn_sequence_backward",
+        None,
+        case(*(real(3, 2, 2), real(2, 2), real(2, 2), real(3, 2, 2)), relu=False, reverse=True),
         **_ALL,
     ),
     samples(

@@ -476,6 +476,16 @@ class RNN(RNNBase):
         out, state = self._run(input, None if hx is None else (hx,))
         return out, state[0]
 
+    def _has_sequence_operator(self) -> bool:
+        return not rushlight.is_autocast_enabled()
+
+    def _sequence(
+        self, gates: Tensor, start: State, suffix: str, backwards: bool
+    ) -> tuple[Tensor, State]:
+        weight, relu = getattr(self, "weight_hh" + suffix), self.mode == "RNN_RELU"
+        out = ops.rnn_sequence(gates, weight, *start, relu=relu, reverse=backwards)
+        return out, (out[0 if backwards else -1],)
+
     def _step(self, x: Tensor, state: State, suffix: str) -> State:
         gates = rushlight.addmm(x, state[0], getattr(self, "weight_hh" + suffix).t())
         return (gates.tanh() if self.mode == "RNN_TANH" else gates.relu(),)
@@ -633,6 +643,17 @@ class GRU(RNNBase):
         """Runs the network over `input`; arguments and results as in `RNN.forward`."""
         out, state = self._run(input, None if hx is None else (hx,))
         return out, state[0]
+
+    def _has_sequence_operator(self) -> bool:
+        return not rushlight.is_autocast_enabled()
+
+    def _sequence(
+        self, gates: Tensor, start: State, suffix: str, backwards: bool
+    ) -> tuple[Tensor, State]:
+        weight = getattr(self, "weight_hh" + suffix)
+        bias = getattr(self, "bias_hh" + suffix) if self.bias else weight.new_zeros(len(weight))
+        out, _, _ = ops.gru_sequence(gates, weight, bias, *start, reverse=backwards)
+        return out, (out[0 if backwards else -1],)
 
     def _step(self, x: Tensor, state: State, suffix: str) -> State:
         bias = getattr(self, "bias_hh" + suffix) if self.bias else None
