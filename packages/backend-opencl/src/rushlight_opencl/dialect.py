@@ -16,6 +16,7 @@ typedef uint u32; typedef long i64; typedef ulong u64; typedef float f32; typede
 #define LSIZE(d) get_local_size(d)
 #define GROUPS(d) get_num_groups(d)
 #define POINTER_f32(p) (p)
+#define FMA_f32(x, y, z) FMA(x, y, z)
 #define ATOMIC_MAX_u32(p, x) atomic_max((volatile global uint*)(p), (x))
 #define ATOMIC_ADD_u32(p, x) atomic_add((volatile global uint*)(p), (x))
 static inline void report(volatile global long* faults, int slot, long value) {
@@ -52,7 +53,7 @@ def opencl_c(clang: bool) -> Dialect:
         local="local",
         barrier="barrier(CLK_LOCAL_MEM_FENCE);",
         function="static inline",
-        header=_HEADER,
+        header=_HEADER.replace("FMA(", "__builtin_fmaf(" if clang else "fma("),
         header_double=_HEADER_DOUBLE,
         builtins=_CLANG if clang else {},
         own_math=clang,

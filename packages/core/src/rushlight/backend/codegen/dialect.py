@@ -36,6 +36,7 @@ class Dialect:
         function: What stands before a helper function.
         header: Types and macros: `i8 ... c128`, `MAKE_c64(a, b)`, `AS_f32(x)`, `AS_u32(x)`,
             `AS_f64`, `AS_u64`, and `GID(d)`, `LID(d)`, `GROUP(d)`, `LSIZE(d)`, `GROUPS(d)`;
+            `FMA_f32(x, y, z)`, a product and a sum with one rounding (for `own_math`);
             `ATOMIC_MAX_u32(p, x)` and `ATOMIC_ADD_u32(p, x)` on device memory.
         header_double: The same for `f64` and `c128`, where the device has them.
         long_suffix: Ending of 64-bit literals.

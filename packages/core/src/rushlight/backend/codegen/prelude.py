@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from .dialect import Dialect
+from .own_math import own_functions
 
 FLOATS = ("f32", "f64")
 WHOLE = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
@@ -316,84 +317,6 @@ _STORAGE = {
     "to_u64_f64": "u64 to_u64_f64(f64 x) { return x < 0 ? (u64)(i64)x : (u64)x; }",
 }
 
-# Own float32 functions, of operations that vectorise everywhere. The polynomials are those of
-# Moshier's Cephes library (1984-1992), in float32 within 2 ulp.
-_OWN = {
-    "exp": """f32 exp_f32(f32 x) {
-    x = x > 89.0f ? 89.0f : x < -104.0f ? -104.0f : x;
-    f32 n = rint_f32(x * 1.44269504088896341f);
-    f32 r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    f32 p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f; p = p * r + 8.3334519073e-3f; p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f; p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    i32 k = (i32)n, half_ = k >> 1;
-    return p * AS_f32((u32)(half_ + 127) << 23) * AS_f32((u32)(k - half_ + 127) << 23);
-}""",
-    "expm1": """f32 expm1_f32(f32 x) {
-    f32 c = x > 89.0f ? 89.0f : x < -30.0f ? -30.0f : x;
-    f32 n = rint_f32(c * 1.44269504088896341f);
-    f32 r = c - n * 0.693359375f + n * 2.12194440e-4f;
-    f32 p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f; p = p * r + 8.3334519073e-3f; p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f; p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r;
-    i32 k = (i32)n, half_ = k >> 1;
-    f32 a = AS_f32((u32)(half_ + 127) << 23), b = AS_f32((u32)(k - half_ + 127) << 23);
-    f32 y = k > 64 ? (p + 1.0f) * a * b : p * (a * b) + (a * b - 1.0f);
-    return x == 0 ? x : y;
-}""",
-    "log": """f32 log_f32(f32 x) {
-    i32 low = x < 0x1p-126f ? 23 : 0;
-    u32 u = AS_u32(low ? x * 0x1p23f : x);
-    i32 e = (i32)(u >> 23) - 126 - low;
-    f32 m = AS_f32((u & 0x007fffffu) | 0x3f000000u);
-    i32 below = m < 0.707106781186547524f;
-    f32 n = (f32)(e - below), r = below ? m + m - 1.0f : m - 1.0f, z = r * r;
-    f32 p = 7.0376836292e-2f;
-    p = p * r - 1.1514610310e-1f; p = p * r + 1.1676998740e-1f; p = p * r - 1.2420140846e-1f;
-    p = p * r + 1.4249322787e-1f; p = p * r - 1.6668057665e-1f; p = p * r + 2.0000714765e-1f;
-    p = p * r - 2.4999993993e-1f; p = p * r + 3.3333331174e-1f;
-    f32 y = p * r * z - 2.12194440e-4f * n - 0.5f * z + r + 0.693359375f * n;
-    return x > 0 ? (x < INFINITY ? y : x) : x == 0 ? -INFINITY : NAN;
-}""",
-    "log1p": """f32 log1p_f32(f32 x) {
-    f32 u = 1.0f + x, d = u - 1.0f;
-    f32 y = log_f32(u);
-    return d == 0 ? x : u < INFINITY ? y * (x / d) : y;
-}""",
-    # The ratio of polynomials that the array family has too: 4e-7 as it is evaluated here.
-    "erf": """f32 erf_f32(f32 x) {
-    x = x > 3.87298334620741689f ? 3.87298334620741689f : x;
-    x = x < -3.87298334620741689f ? -3.87298334620741689f : x;
-    f32 z = x * x, p = 2.0889053757855436e-06f, q = 3.851676228805445e-05f;
-    p = p * z + 0.0002853661426343024f; q = q * z + 0.0011507964227348566f;
-    p = p * z + 0.0037029460072517395f; q = q * z + 0.014843100681900978f;
-    p = p * z + 0.05256418138742447f; q = q * z + 0.11344054341316223f;
-    p = p * z + 0.18869836628437042f; q = q * z + 0.5005624294281006f;
-    p = p * z + 1.1283791065216064f; q = q * z + 1.0f;
-    f32 y = x * p / q;
-    y = y > 1.0f ? 1.0f : y < -1.0f ? -1.0f : y;
-    return z >= 14.99f ? copysign_f32(1.0f, x) : y;
-}""",
-    # By (exp(2x) - 1) / (exp(2x) + 1), the difference as in expm1: within 2 ulp everywhere.
-    "tanh": """f32 tanh_f32(f32 x) {
-    f32 a = abs_f32(x), y = a > 10.0f ? 20.0f : a + a;
-    f32 n = rint_f32(y * 1.44269504088896341f);
-    f32 r = y - n * 0.693359375f + n * 2.12194440e-4f;
-    f32 p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f; p = p * r + 8.3334519073e-3f; p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f; p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r;
-    f32 s = AS_f32((u32)((i32)n + 127) << 23), e = p * s + (s - 1.0f);
-    return copysign_f32(e / (e + 2.0f), x);
-}""",
-}  # fmt: skip
-
-
-#: Those whose products and sums may become one operation. Random numbers use none of them.
-_CONTRACTED = ("exp", "expm1", "erf", "tanh")
-
 
 def _definitions(dialect: Dialect) -> dict[str, str]:
     """Every function by its full name, such as exp_f32, as text without what stands before."""
@@ -425,10 +348,8 @@ def _definitions(dialect: Dialect) -> dict[str, str]:
         for name, template in _COMPLEX.items():
             add(name, type_, template)
     if dialect.own_math:
-        for name, text in _OWN.items():
+        for name, text in own_functions(dialect.contract).items():
             made[f"{name}_f32"] = text
-        for name in _CONTRACTED:
-            made[f"{name}_f32"] = _OWN[name].replace("{", f"{{\n{dialect.contract}\n", 1)
     return made
 
 

@@ -395,6 +395,6 @@ def local_tile(dtype: DType, d: Dialect) -> str:
 
 
 __all__: list[Any] = [
-    "DOTS_SIGNATURES", "PACK_SIGNATURE", "ROWS", "SLICE", "STEPS", "TILE", "VECTORS", "direct", "dots",
-    "local_tile", "pack", "panel_tile", "read", "signature", "wide", "written",
+    "DOTS_SIGNATURES", "PACK_SIGNATURE", "ROWS", "SLICE", "STEPS", "TILE", "VECTORS", "direct",
+    "dots", "local_tile", "pack", "panel_tile", "read", "signature", "wide", "written",
 ]  # fmt: skip
