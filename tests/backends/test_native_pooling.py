@@ -75,6 +75,18 @@ def test_maxima_their_positions_and_gradients(native: Any, data: st.DataObject) 
     same(native, "max_pool_backward", g, indices, input_size=size)
 
 
+@given(st.data())
+@settings(max_examples=40)
+def test_maxima_of_pairs(native: Any, data: st.DataObject) -> None:
+    """Windows of 2 x 2 side by side: rows of all lengths, ties, NaN."""
+    x = planes(data.draw, (data.draw(st.integers(2, 7)), data.draw(st.integers(2, 75))), True)
+    window = {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0), "dilation": (1, 1)}
+    window["ceil_mode"] = data.draw(st.booleans())
+    values, indices = same(native, "max_pool", x, **window)
+    np.testing.assert_array_equal(same(native, "max_pool_values", x, **window), values)
+    same(native, "max_pool_backward", values, indices, input_size=x.shape[2:])
+
+
 @given(st.data(), st.booleans(), st.sampled_from([None, None, 3, -2]))
 @settings(max_examples=120)
 def test_means_and_their_gradients(

@@ -3,6 +3,9 @@
 #include "rl_slots.h"
 
 #include <math.h>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #define DIMS 3
 #define GRAIN (1 << 14) /* elements per task */
@@ -20,12 +23,53 @@ typedef struct {
     int64_t phase;   /* longest row of every stride-th element that is seen */
     int64_t divisor; /* 0: the sizes of windows */
     window *windows[DIMS];
+    bool pairs; /* windows of 2 x 2 side by side */
     const void *x;
     void *values;
     int64_t *indices;
     atomic_int outside;
     rl_slots slots;
 } pool;
+
+#if defined(__AVX512F__)
+/* A row of maxima of 2 x 2, and where in the plane they are. */
+static void max_pairs_row(const float *upper, const float *lower, int64_t n, int32_t first,
+                          int32_t width, float *out, int64_t *index) {
+    const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    const __m512i one = _mm512_set1_epi32(1), odd = _mm512_add_epi32(even, one);
+    const __m512i below = _mm512_set1_epi32(width), beside = _mm512_set1_epi32(width + 1);
+    for (int64_t o = 0; o < n; o += 16) {
+        const int64_t some = n - o < 16 ? n - o : 16;
+        const uint32_t both = (uint32_t)(((uint64_t)1 << 2 * some) - 1);
+        const __mmask16 low = (__mmask16)both, high = (__mmask16)(both >> 16);
+        const __m512 a = _mm512_maskz_loadu_ps(low, upper + 2 * o);
+        const __m512 b = _mm512_maskz_loadu_ps(high, upper + 2 * o + 16);
+        const __m512 c = _mm512_maskz_loadu_ps(low, lower + 2 * o);
+        const __m512 d = _mm512_maskz_loadu_ps(high, lower + 2 * o + 16);
+        const __m512 values[] = {_mm512_permutex2var_ps(a, odd, b),
+                                 _mm512_permutex2var_ps(c, even, d),
+                                 _mm512_permutex2var_ps(c, odd, d)};
+        const __m512i places[] = {one, below, beside};
+        __m512 best = _mm512_permutex2var_ps(a, even, b);
+        __m512i at = _mm512_setzero_si512();
+        for (int i = 0; i < 3; i++) {
+            const __mmask16 take = _mm512_cmp_ps_mask(values[i], best, _CMP_GT_OQ) |
+                                   _mm512_cmp_ps_mask(values[i], values[i], _CMP_UNORD_Q);
+            best = _mm512_mask_mov_ps(best, take, values[i]);
+            at = _mm512_mask_mov_epi32(at, take, places[i]);
+        }
+        const __mmask16 mask = (__mmask16)((1u << some) - 1);
+        _mm512_mask_storeu_ps(out + o, mask, best);
+        if (!index) continue;
+        at = _mm512_add_epi32(_mm512_add_epi32(at, even),
+                              _mm512_set1_epi32(first + (int32_t)(2 * o)));
+        _mm512_mask_storeu_epi64(index + o, (__mmask8)mask,
+                                 _mm512_cvtepi32_epi64(_mm512_castsi512_si256(at)));
+        _mm512_mask_storeu_epi64(index + o + 8, (__mmask8)(mask >> 8),
+                                 _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(at, 1)));
+    }
+}
+#endif
 
 #define REAL float
 #define OF(name) name##_f32
@@ -177,6 +221,16 @@ static PyObject *maxima(pool *p, PyObject *x, bool indexed, rl_range_task task, 
     return both;
 }
 
+/* Whether windows are 2 x 2, side by side and within the plane. */
+static bool in_pairs(const pool *p) {
+    for (int d = 0; d < DIMS; d++) {
+        const int64_t side = d ? 2 : 1;
+        if (p->kernel[d] != side || p->stride[d] != side || p->padding[d]) return false;
+        if (p->dilation[d] != 1 || p->out[d] * side > p->size[d]) return false;
+    }
+    return p->size[0] == 1;
+}
+
 static PyObject *max_pool(const rl_call *call) {
     const int dims = spatial(call, 1, 5);
     bool ceil_mode;
@@ -196,6 +250,7 @@ static PyObject *max_pool(const rl_call *call) {
     PyObject *out = RL_DECLINE;
     if (sliding_windows(&p, true)) {
         const bool wide = PyArray_TYPE(RL_ARRAY(x)) == NPY_DOUBLE;
+        p.pairs = in_pairs(&p);
         p.phase = p.out[2] + (p.kernel[2] - 1) * p.dilation[2] / p.stride[2];
         const int64_t room = p.size[2] + p.stride[2] * p.phase + p.out[2] + 64;
         const size_t bytes = (size_t)room * (wide ? 12 : 8);

@@ -93,6 +93,34 @@ static void OF(max_row)(const pool *p, const REAL *phases, const int32_t *phases
     }
 }
 
+/* A plane in windows of 2 x 2 that do not overlap, padding aside. */
+static void OF(max_pairs)(const pool *p, const REAL *x, REAL *restrict out, int64_t *index) {
+    const int64_t width = p->size[2], n = p->out[2];
+    for (int64_t y = 0; y < p->out[1]; y++, out += n) {
+        const int64_t first = 2 * y * width;
+        const REAL *upper = x + first, *lower = upper + width;
+#if defined(__AVX512F__)
+        if (sizeof(REAL) == sizeof(float)) {
+            max_pairs_row((const float *)upper, (const float *)lower, n, (int32_t)first,
+                          (int32_t)width, (float *)out, index);
+            if (index) index += n;
+            continue;
+        }
+#endif
+        for (int64_t o = 0; o < n; o++) {
+            const REAL b = upper[2 * o + 1], c = lower[2 * o], d = lower[2 * o + 1];
+            REAL best = upper[2 * o];
+            int64_t at = 2 * o;
+            if ((b > best) | (b != b)) best = b, at = 2 * o + 1;
+            if ((c > best) | (c != c)) best = c, at = width + 2 * o;
+            if ((d > best) | (d != d)) best = d, at = width + 2 * o + 1;
+            out[o] = best;
+            if (index) index[o] = first + at;
+        }
+        if (index) index += n;
+    }
+}
+
 static void OF(max_task)(void *context, int64_t begin, int64_t end) {
     pool *p = context;
     int slot;
@@ -105,6 +133,10 @@ static void OF(max_task)(void *context, int64_t begin, int64_t end) {
         const REAL *x = (const REAL *)p->x + plane * p->in_plane;
         REAL *out = (REAL *)p->values + plane * p->out_plane;
         int64_t *index = p->indices ? p->indices + plane * p->out_plane : NULL;
+        if (p->pairs) {
+            OF(max_pairs)(p, x, out, index);
+            continue;
+        }
         for (int64_t a = 0; a < p->out[0]; a++) {
             for (int64_t b = 0; b < p->out[1]; b++, out += p->out[2]) {
                 OF(max_rows)(p, x, &p->windows[0][a], &p->windows[1][b], best, at);
