@@ -25,7 +25,7 @@ import numpy as np
 T = TypeVar("T")
 
 # Work, in elements passed through a ufunc, below which BLAS would not use threads either.
-_SMALL = 1e5
+_SMALL = 9e3
 
 
 def _default_threads() -> int:
@@ -203,6 +203,8 @@ def _find_switch() -> tuple[Callable[[], int], Callable[[int], None]]:
 
 
 _blas = _Blas()
+#: `with ONE_BLAS_THREAD:` is for calls of BLAS that are not split.
+ONE_BLAS_THREAD = _blas
 
 
 def _after_fork() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rushlight_cpu.kernels import _parallel
 from rushlight_cpu.kernels._common import Array, Kernel, ending, prod, reduced_precision
 from rushlight_cpu.kernels._memory import empty, zeros
 from rushlight_cpu.kernels.pooling import Sizes, avg_pool, avg_pool_backward, max_pool
@@ -38,7 +39,8 @@ def adaptive_avg_pool(x: Array, *, output_size: Sizes) -> Array:
     if x.dtype.kind == "f" and prod(output_size) == 1 and x.size:
         # A matrix-vector product sums many short rows faster than a reduction does.
         flat = x.reshape(-1, prod(size))
-        mean: Array = flat @ np.full(flat.shape[1], 1.0 / flat.shape[1], x.dtype)
+        with _parallel.ONE_BLAS_THREAD:
+            mean: Array = flat @ np.full(flat.shape[1], 1.0 / flat.shape[1], x.dtype)
         return mean.reshape(*x.shape[:2], *output_size)
     kernel = _even(size, output_size)
     if kernel is not None:

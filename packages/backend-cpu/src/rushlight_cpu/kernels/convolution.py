@@ -4,8 +4,8 @@ An image is copied into zero-padded planes, for stride s into s phase planes per
 kernel tap is then a constant offset into a flattened plane, so the columns of the GEMM are plain
 contiguous copies. Positions where a window wraps around the edge of a plane are rubbish: the
 forward drops them, the gradients meet them with zeros. Where planes are small and rubbish would be
-a large share of the work, columns hold exact windows instead of flattened runs; without groups,
-`_windows` lays these out channels last and does better still.
+a large share of the work, columns hold exact windows instead of flattened runs. Without groups,
+`_strips` (one and two dimensions) and `_windows` lay out images otherwise and do better still.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight_cpu.kernels import _parallel, _windows
+from rushlight_cpu.kernels import _parallel, _strips, _windows
 from rushlight_cpu.kernels._common import Array, Kernel, ending, prod, reduced_precision
 from rushlight_cpu.kernels._memory import empty, zeros
 
@@ -235,14 +235,16 @@ def conv(
     if weight.size == 0:
         out[...] = 0
         return out
-    if groups == 1 and _windows.suits(size, found, stride, padding):
-        return _windows.conv(x, weight, stride, padding, dilation, out, _work(weight, out))
     geo = _Geometry(size, kernel, stride, padding, dilation, outer // groups)
     if _pointwise(geo):
         flat = x.reshape(batch, groups, inner // groups, -1)
         matrix = weight.reshape(groups, outer // groups, inner // groups)
         _multiply(matrix, flat, out.reshape(batch, groups, outer // groups, -1))
         return out
+    if _strips.suits(kernel, dilation, groups):
+        return _strips.conv(x, weight, stride, padding, dilation, out, _work(weight, out))
+    if groups == 1 and _windows.suits(size, found, stride, padding):
+        return _windows.conv(x, weight, stride, padding, dilation, out, _work(weight, out))
     if weight.shape[1] == 1 and groups > 1:
         return _depthwise(x, weight, geo, out)
     matrix = _weight_matrix(weight, groups)
@@ -277,22 +279,23 @@ def conv_grad_input(
     shape = (batch, inner, *input_size)
     if g.size == 0 or weight.size == 0 or prod(shape) == 0:
         return zeros(shape, g.dtype)
-    # With a stride of one it is a convolution of `g`, whose windows are worth copying unless
-    # outputs are many more than inputs.
-    if groups == 1 and set(stride) == {1} and outer <= FEW * inner:
-        kernel = weight.shape[2:]
-        around = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True))
-        if min(around) >= 0 and _windows.suits(g.shape[2:], input_size, stride, around):
-            room: Array = empty(shape, g.dtype)
-            turned = _windows.flipped(weight)
-            return _windows.conv(g, turned, stride, around, dilation, room, _work(weight, g))
-    geo = _Geometry(input_size, weight.shape[2:], stride, padding, dilation, outer // groups)
+    kernel = weight.shape[2:]
+    geo = _Geometry(input_size, kernel, stride, padding, dilation, outer // groups)
     if _pointwise(geo):
         dx: Array = empty(shape, g.dtype)
         flat = g.reshape(batch, groups, outer // groups, -1)
         matrix = weight.reshape(groups, outer // groups, -1).swapaxes(1, 2)
         _multiply(matrix, flat, dx.reshape(batch, groups, inner // groups, -1))
         return dx
+    # With a stride of one it is a convolution of `g` by the kernels turned about.
+    around = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True))
+    if groups == 1 and set(stride) == {1} and min(around) >= 0:
+        settings = (g, _windows.flipped(weight), stride, around, dilation)
+        if _strips.suits(kernel, dilation, groups):
+            return _strips.conv(*settings, empty(shape, g.dtype), _work(weight, g))
+        # Windows are worth copying unless outputs are many more than inputs.
+        if outer <= FEW * inner and _windows.suits(g.shape[2:], input_size, stride, around):
+            return _windows.conv(*settings, empty(shape, g.dtype), _work(weight, g))
     # Phases that no tap reads keep their zeros.
     dx = empty(shape, g.dtype) if len(geo.phases) == prod(stride) else zeros(shape, g.dtype)
     if weight.shape[1] == 1 and groups > 1:

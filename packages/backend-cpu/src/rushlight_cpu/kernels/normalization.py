@@ -43,7 +43,8 @@ def _split_blocks(rows: int, n: int, work: float, task: Any) -> list[Any]:
 
 
 def _column_sums(x: Array) -> Array:
-    total: Array = np.ones(x.shape[0], x.dtype) @ x
+    with _parallel.ONE_BLAS_THREAD:
+        total: Array = np.ones(x.shape[0], x.dtype) @ x
     return total
 
 

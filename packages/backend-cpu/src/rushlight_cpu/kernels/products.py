@@ -25,7 +25,7 @@ _linear_weight, _bmm = _of_family("linear_weight"), _of_family("bmm")
 
 
 # Multiply-adds from which BLAS would use threads of its own.
-_THREADED = 2**18
+_THREADED = 2**16
 # Rows of a result that stay together: cuts at multiples of them do not change a number.
 _ROWS = 64
 # What a thread must get for a split to pay, in passes of an element (16 multiply-adds): 0.1 ms.
@@ -55,7 +55,8 @@ def matmul(x: Array, y: Array) -> Array:
     """`x @ y` with the rules of `rushlight.matmul`."""
     if x.ndim == y.ndim == 2:
         return mm(x, y)
-    if y.ndim == 2 and x.ndim > 2 and x.size and x.flags.c_contiguous:
+    if y.ndim == 2 and x.ndim > 2 and x.size:
+        # One product of a tall matrix, for which it pays to copy a transposed one.
         return mm(x.reshape(-1, x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[-1])
     if x.ndim > 2 and y.ndim > 2:
         return bmm(x, y)
