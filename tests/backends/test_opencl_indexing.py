@@ -113,6 +113,28 @@ def test_folds_of_values_with_one_place(reduce: str, dtype: str) -> None:
         same(lambda device, include=include: run(device, include))
 
 
+@pytest.mark.parametrize("reduce", ["sum", "amax"])
+@pytest.mark.parametrize("shape", [(300,), (17, 33), (5, 9, 20)])
+def test_folds_along_every_dimension(shape: tuple[int, ...], reduce: str) -> None:
+    rng = np.random.default_rng(0)
+    for dim in range(len(shape)):
+        index = rng.integers(0, shape[dim], shape)
+        x, src = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
+        slices = rng.integers(0, shape[dim], 2 * shape[dim])
+        tall = rng.standard_normal(
+            (*shape[:dim], slices.size, *shape[dim + 1 :])
+        ).astype(np.float32)  # fmt: skip
+        results = []
+        for device in ("cpu", "opencl"):
+            a, i, b, j, c = (rl.from_numpy(v).to(device) for v in (x, index, src, slices, tall))
+            results.append([
+                a.scatter_reduce(dim, i, b, reduce).cpu().numpy(),
+                a.index_add(dim, j, c).cpu().numpy(),
+            ])  # fmt: skip
+        for ours, theirs in zip(*results, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
 def test_the_last_of_many_values_is_kept() -> None:
     # More than are compared with each other, so that they are marked in a table.
     index = np.random.default_rng(2).integers(0, 50, 1000)

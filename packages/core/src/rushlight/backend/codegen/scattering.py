@@ -2,8 +2,8 @@
 
 First the places are worked out and checked; a kernel that writes does nothing once a fault has
 been reported, so that bad indices change nothing.  Where several values have one place, the last
-one is written; those that are folded are sorted by place and folded in their order, so results
-are the same each time.
+one is written; those that are folded are folded in their order, so results are the same each time:
+on processors by the one work-item that owns the place (`folding`), else sorted by place.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..._errors import error
 from .array import DeviceArray, broadcast_strides, coalesced, row_major
 from .dialect import suffix
 from .expression import computed
+from .folding import Folding, reach_of
 from .gathering import (
     are_suspect,
     as_index,
@@ -59,6 +60,7 @@ class Writer:
         self.negative = negative
         self.kind = kind
         self._walks: dict[Any, Walk] = {}
+        self._folding = Folding(device, dtype, self._step, self._helpers())
 
     # -- kernels -----------------------------------------------------------------------------
 
@@ -219,6 +221,12 @@ class Writer:
                 src.shape, (out, strides), (src, src.strides),
                 (flat, (*row_major(shape), *inner)), numbers=slots,
             )  # fmt: skip
+            return out
+        ahead = len(shape)
+        if include_self and self._folding(
+            reduce, out, flat, (shape, at, reach_of(sizes)), src,
+            (src.shape[ahead:], strides[ahead:]), unit, slots,
+        ):  # fmt: skip
             return out
         if out.size // unit >> 32 or m >> 32:
             raise error(
