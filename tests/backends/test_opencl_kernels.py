@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -224,3 +225,31 @@ class Listed:
 
     def locate(self) -> Path:
         return self.path
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "complex64"])
+@pytest.mark.parametrize("dim", [0, 1, (0, 2), None])
+def test_means_and_variances(dtype: str, dim: Any) -> None:
+    x = rl.randn(4, 5, 6).to(getattr(rl, dtype))
+    y = x.to("opencl")
+    units = {"float32": 4e-7, "float16": 1e-3, "bfloat16": 8e-3, "complex64": 4e-7}[dtype]
+    for name in ("mean", "var", "std"):
+        found, expected = (getattr(rl, name)(z, dim=dim, keepdim=True).cpu() for z in (y, x))
+        assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+        wide = rl.complex128 if found.is_complex() else rl.float64
+        np.testing.assert_allclose(found.to(wide), expected.to(wide), rtol=units, atol=units)
+
+
+def test_means_and_variances_at_the_ends() -> None:
+    assert rl.full((99,), 49984.0, dtype=rl.float16, device="opencl").mean() == 49984.0
+    equal = rl.tensor(1234.5678, device="opencl").expand(3, 7)
+    assert equal.var(0).tolist() == [0.0] * 7
+    assert equal.var().item() == 0.0
+    assert np.isnan(rl.zeros(0, 3, device="opencl").mean(0).tolist()).all()
+    assert np.isnan(rl.ones(1, device="opencl").var().item())
+    assert rl.tensor([float("inf"), 1.0], device="opencl").mean().item() == float("inf")
+
+
+def test_attributes_do_not_widen_16_bits() -> None:
+    x = rl.ones(3, dtype=rl.float16, device="opencl")
+    assert rl.lerp(x, 2 * x, 0.25).dtype is rl.float16

@@ -60,13 +60,12 @@ def widened(kernel: Kernel, wide: np.dtype[Any] = FLOAT32) -> Kernel:
 
     def compute(*operands: Array, **attributes: Any) -> Any:
         dtype = operands[0].dtype
-        out = kernel(
-            *[x.astype(wide) if x is not None and x.dtype == dtype else x for x in operands],
-            **attributes,
-        )
+        given = [x.astype(wide) if x is not None and x.dtype == dtype else x for x in operands]
+        reached = given[0].dtype  # a device without float64 records it as float32
+        out = kernel(*given, **attributes)
         if isinstance(out, tuple):
-            return tuple(y.astype(dtype) if y.dtype == wide else y for y in out)
-        return out.astype(dtype) if out.dtype == wide else out
+            return tuple(y.astype(dtype) if y.dtype == reached else y for y in out)
+        return out.astype(dtype) if out.dtype == reached else out
 
     return compute
 

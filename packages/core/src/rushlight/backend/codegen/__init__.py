@@ -38,6 +38,7 @@ from .losses import losses
 from .lu import lu
 from .matmul import Matrix, Products, matmul
 from .matrix_exponential import matrix_exponential
+from .moments import moments
 from .movement import Movement, host_number, kernel_number, movement
 from .normalising import normalising
 from .operations import Recorded, elementwise
@@ -61,9 +62,9 @@ from .triangular import triangular
 from .walking import Walk
 
 FAMILIES: tuple[Family, ...] = (
-    (movement, elementwise, reductions, matmul, rearranging, scans, gathering, scattering)
-    + (sorting, counting, random, polynomials, convolution, pooling, optimising)
-    + (softmaxes, normalising, losses, fourier, recurrent, attention)
+    (movement, elementwise, reductions, moments, matmul, rearranging, scans)
+    + (gathering, scattering, sorting, counting, random, polynomials, convolution, pooling)
+    + (optimising, softmaxes, normalising, losses, fourier, recurrent, attention)
     + (triangular, cholesky, lu, qr, symmetric_eigen, singular_values)
     + (matrix_exponential, indefinite, general_eigen)
 )  # fmt: skip

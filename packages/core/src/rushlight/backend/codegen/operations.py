@@ -63,7 +63,11 @@ def recorded(
     ]
     attributes: dict[str, Any] = dict(fixed)
     for name, e in zip(names, params, strict=True):
-        attributes[name] = Traced(xp, e, e.type)
+        # Beside 16-bit operands an attribute is none that asks for more, though it has 32 bits.
+        kind = e.type
+        if kind is float32 and dtypes[0] is not None and dtypes[0].is_reduced:
+            kind = dtypes[0]
+        attributes[name] = Traced(xp, e, kind)
     results = function(*operands, **attributes)
     if not isinstance(results, tuple):
         results = (results,)
