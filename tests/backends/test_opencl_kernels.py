@@ -253,3 +253,8 @@ def test_means_and_variances_at_the_ends() -> None:
 def test_attributes_do_not_widen_16_bits() -> None:
     x = rl.ones(3, dtype=rl.float16, device="opencl")
     assert rl.lerp(x, 2 * x, 0.25).dtype is rl.float16
+
+
+def test_truth_values_are_written_as_numbers() -> None:
+    x = rl.tensor([[0.0, 2.0, 0.0], [1.0, 0.0, 3.0]], device="opencl").t()
+    assert x.logical_not_().tolist() == [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..._dtypes import DType
+from ..._dtypes import DType, bool_
 from .array import (
     DeviceArray,
     broadcast_shape,
@@ -257,6 +257,11 @@ class Elementwise:
         sizes, steps = coalesced(shape, strides)
         rank = len(sizes)
         launch, results = self.variant(modes, dtypes, fixed, passed, rank, out is not None)
+        if out is not None and results == (bool_,) != (out.dtype,):
+            # Truth values fit every dtype, as 0 and 1.
+            truth = self._strided(modes, dtypes, present, shape, size, fixed, passed, numbers, None)
+            self.device.movement.copy(out, truth)
+            return out
         if out is not None and results != (out.dtype,):
             raise TypeError(f"results of {results} do not fit an array of {out.dtype}")
         made = [self.device.empty(shape, t) for t in results] if out is None else [out.settled()]
