@@ -1,28 +1,29 @@
 /* One large product of float32 matrices, by tiles of the result.
 
-   BLAS packs both operands of each part of a result.  Here b is packed once for all, into strips
-   that the register tile reads from front to back; rows of a are read where they lie, and only a
-   transposed a is packed too.  Work is cut by sizes only. */
+   BLAS packs both operands of each part of a result, and reads them from memory again to use
+   them.  Here a strip of b is packed into the second-level cache and used at once.  Rows of a are
+   read where they lie; but a transposed a is packed first, once for all tiles.  Work is cut by
+   sizes only. */
 #include "large_product.h"
 
 #include "rl.h"
 #include "rl_gemm.h"
+#include "rl_slots.h"
 
 #define CACHED_DEPTH 512 /* of a strip */
-#define STAGE (2 * CACHED_DEPTH) /* of what is packed at a time */
 #define AHEAD 12 /* rows that are asked for early: the processor foresees none in another page */
 #define PACKED_ROWS (8 * RL_MR) /* at a time: panels lie too far apart for many to be cached */
+#define STAGE (2 * CACHED_DEPTH) /* of a, packed at a time */
 #define TILE_ROWS 512
 #define TILE_COLUMNS (8 * RL_NR)
 
 typedef struct {
     const rl_large_product *p;
     int64_t tile_rows, tile_columns, across;
+    int64_t depth; /* of a strip */
     int64_t first, last; /* of k, at this stage */
-    int64_t depth;       /* of its pieces, which lie one after the other in ... */
-    float *strips;       /* b: RL_NR columns, [k][RL_NR] */
-    float *panels;       /* a transposed a: RL_MR rows, [k][RL_MR]; or NULL */
-    int64_t packings_a;  /* tasks of packing that are a's */
+    float *panels;       /* a packed, a piece of `depth` after the other; or NULL */
+    rl_slots slots;      /* a strip of b each */
 } work;
 
 static inline int64_t least(int64_t x, int64_t y) { return x < y ? x : y; }
@@ -49,17 +50,16 @@ static inline __attribute__((always_inline)) void transpose(rl_vector *r) {
     }
 }
 
-static inline int64_t strips_at(const work *w, int64_t k, int64_t j, int64_t depth) {
-    return up(w->p->n, RL_LANES) * (k - w->first) + j * depth;
-}
 static inline int64_t panels_at(const work *w, int64_t k, int64_t i, int64_t depth) {
     return up(w->p->m, RL_MR) * (k - w->first) + i * depth;
 }
 
-/* Rows past the last are 0. */
-static void pack_a(const work *w, int64_t i) {
+/* Rows of a transposed a in panels of RL_MR, [k][RL_MR]; rows past the last are 0. */
+static void pack_a(void *context, int64_t task) {
+    const work *w = context;
     const rl_large_product *p = w->p;
-    int64_t rows = least(PACKED_ROWS, p->m - i), whole = rows / RL_MR * RL_MR;
+    int64_t i = task * PACKED_ROWS, rows = least(PACKED_ROWS, p->m - i);
+    int64_t whole = rows / RL_MR * RL_MR;
     for (int64_t first = w->first; first < w->last; first += w->depth) {
         int64_t depth = least(w->depth, w->last - first);
         float *to = w->panels + panels_at(w, first, i, depth);
@@ -104,21 +104,6 @@ static void pack_b(float *to, const float *b, int64_t ldb, bool turned, int64_t 
                 to[k * width + i] = j + i < some ? b[i * ldb + k] : 0.0f;
             }
         }
-    }
-}
-
-static void pack(void *context, int64_t task) {
-    const work *w = context;
-    const rl_large_product *p = w->p;
-    if (task < w->packings_a) {
-        pack_a(w, task * PACKED_ROWS);
-        return;
-    }
-    int64_t j = (task - w->packings_a) * RL_NR, some = least(RL_NR, p->n - j);
-    for (int64_t k = w->first; k < w->last; k += w->depth) {
-        int64_t depth = least(w->depth, w->last - k);
-        const float *b = p->b + (p->turned_b ? j * p->ldb + k : k * p->ldb + j);
-        pack_b(w->strips + strips_at(w, k, j, depth), b, p->ldb, p->turned_b, depth, some);
     }
 }
 
@@ -213,17 +198,20 @@ static void border(strip s, bool packed, int64_t columns) {
 }
 
 static void compute(void *context, int64_t task) {
-    const work *w = context;
+    work *w = context;
     const rl_large_product *p = w->p;
     int64_t i = task / w->across * w->tile_rows, j = task % w->across * w->tile_columns;
     int64_t rows = least(p->m - i, w->tile_rows), last = least(p->n, j + w->tile_columns);
+    int slot;
+    float *b = rl_take_slot(&w->slots, &slot);
     for (int64_t k = w->first; k < w->last; k += w->depth) {
         int64_t depth = least(w->depth, w->last - k);
         const float *a = w->panels ? w->panels + panels_at(w, k, i, depth)
                                    : p->a + i * p->lda + k;
         for (int64_t column = j; column < last; column += RL_NR) {
             int64_t some = least(RL_NR, last - column);
-            const float *b = w->strips + strips_at(w, k, column, depth);
+            pack_b(b, p->b + (p->turned_b ? column * p->ldb + k : k * p->ldb + column), p->ldb,
+                   p->turned_b, depth, some);
             float *c = p->c + i * p->ldc + column;
             strip s = {rows, depth, a, p->lda, b, c, p->ldc, c, p->ldc};
             if (!k) {
@@ -240,9 +228,11 @@ static void compute(void *context, int64_t task) {
             if (s.rows) border(s, w->panels, some);
         }
     }
+    rl_give_slot(&w->slots, slot);
 }
 
-/* Cuts tiles until there are enough for several cores to share evenly. */
+/* Cuts tiles until there are enough for several cores to share evenly; columns first, because
+   every tile packs its strips of b. */
 static void cut(work *w) {
     const rl_large_product *p = w->p;
     w->tile_rows = TILE_ROWS, w->tile_columns = TILE_COLUMNS;
@@ -250,8 +240,7 @@ static void cut(work *w) {
         int64_t down = (p->m + w->tile_rows - 1) / w->tile_rows;
         w->across = (p->n + w->tile_columns - 1) / w->tile_columns;
         if (down * w->across >= 8) return;
-        if (w->tile_rows > 128) w->tile_rows /= 2;
-        else if (w->tile_columns > 2 * RL_NR) w->tile_columns /= 2;
+        if (w->tile_columns > 2 * RL_NR) w->tile_columns /= 2;
         else if (w->tile_rows > 32) w->tile_rows /= 2;
         else return;
     }
@@ -270,23 +259,23 @@ bool rl_multiply_large(const rl_large_product *p) {
     work w = {.p = p};
     int64_t pieces = (p->k + CACHED_DEPTH - 1) / CACHED_DEPTH;
     w.depth = least(up((p->k + pieces - 1) / pieces, RL_LANES), CACHED_DEPTH);
-    int64_t stage = least(STAGE / w.depth * w.depth, p->k);
-    size_t rows = p->turned_a ? (size_t)up(p->m, 16) : 0, columns = (size_t)up(p->n, 16);
-    float *room = rl_scratch(sizeof(float) * (rows + columns) * (size_t)stage);
-    if (!room) return false;
-    w.strips = room;
-    if (rows) w.panels = room + columns * (size_t)stage;
-    if (rows) w.packings_a = (p->m + PACKED_ROWS - 1) / PACKED_ROWS;
-    int64_t packings = w.packings_a + (p->n + RL_NR - 1) / RL_NR;
     cut(&w);
     int64_t tiles = (p->m + w.tile_rows - 1) / w.tile_rows * w.across;
-    RL_RELEASE_GIL(true)
-    for (; w.first < p->k; w.first = w.last) {
-        w.last = least(w.first + stage, p->k);
-        rl_parallel(packings, pack, &w);
-        rl_parallel(tiles, compute, &w);
+    int64_t packings = p->turned_a ? (p->m + PACKED_ROWS - 1) / PACKED_ROWS : 0;
+    int64_t stage = packings ? STAGE / w.depth * w.depth : p->k;
+    size_t room = (size_t)(up(p->m, RL_MR) * least(stage, p->k));
+    if (packings && !(w.panels = rl_scratch(sizeof(float) * room))) return false;
+    bool enough = rl_open_slots(&w.slots, sizeof(float) * (size_t)(RL_NR * w.depth), tiles);
+    if (enough) {
+        RL_RELEASE_GIL(true)
+        for (; w.first < p->k; w.first = w.last) {
+            w.last = least(w.first + stage, p->k);
+            rl_parallel(packings, pack_a, &w);
+            rl_parallel(tiles, compute, &w);
+        }
+        RL_TAKE_GIL
+        rl_scratch_free(w.slots.base);
     }
-    RL_TAKE_GIL
-    rl_scratch_free(room);
-    return true;
+    rl_scratch_free(w.panels);
+    return enough;
 }
