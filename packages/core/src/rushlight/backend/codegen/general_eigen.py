@@ -1,8 +1,8 @@
-"""Eigenvalues and vectors of general matrices, in complex arithmetic.
+"""Eigenvalues and vectors of general matrices.
 
-Householder's reflections leave one diagonal below the main one, and QR steps with shifts make that
-an upper triangle T = Z^H A Z, whose diagonal has the eigenvalues.  The vectors of T come by
-substitution, in strips of columns, and Z carries them over.
+QR steps with shifts make a triangle T = Z^H A Z of the Hessenberg form, whose diagonal has the
+eigenvalues: complex matrices go there at once, real ones by the real Schur form.  The vectors of T
+come by substitution, in strips of columns, and Z carries them over.
 
 References:
     Golub and Van Loan (2013), Matrix Computations, 4th edition, 7.4 to 7.6.
@@ -15,45 +15,21 @@ from typing import Any
 from ..._dtypes import DType, complex64, complex128, int32, int64
 from .._singularities import not_converged
 from .array import DeviceArray
-from .matrices import copied, part, restored
-from .qr import REFLECTOR, Reflections
+from .hessenberg import Hessenberg
+from .matrices import copied, restored
+from .real_schur import RealSchur
 from .registry import Family, Kernel
 
 general_eigen = Family()
 
-# A := H^H A H for each reflection H = 1 - tau v v^H of what is below the diagonal of a column.
-_REDUCE = f"""
-for (i64 k = 0; k < n - 1; k++) {{
-    const i64 rest = k + 1;
-    {{
-        const i64 length = n - rest, step = n;
-        $D $T* x = a + rest * n + k;
-        {REFLECTOR}
-        ONE {{ x[0] = of_$T(beta); tau[k] = t; }}
-        SYNC
-    }}
-    EACH(i, rest, n) v[i] = i == rest ? of_$T(1) : a[i * n + k];
-    EACH(j, rest, n) p[j] = of_$T(0);
-    SYNC
-    const $T t = tau[k], back = conj_$T(t);
-    for (i64 i = rest; i < n; i++) {{
-        const $T f = conj_$T(v[i]);
-        EACH(j, rest, n) p[j] = add_$T(p[j], mul_$T(f, a[i * n + j]));
-    }}
-    for (i64 i = rest; i < n; i++) {{
-        const $T f = mul_$T(back, v[i]);
-        EACH(j, rest, n) a[i * n + j] = less_$T(a[i * n + j], f, p[j]);
-    }}
-    SYNC
-    EACH(i, 0, n) {{
-        $T sum = of_$T(0);
-        for (i64 j = rest; j < n; j++) sum = add_$T(sum, mul_$T(a[i * n + j], v[j]));
-        sum = mul_$T(sum, t);
-        for (i64 j = rest; j < n; j++)
-            a[i * n + j] = less_$T(a[i * n + j], sum, conj_$T(v[j]));
-    }}
-    SYNC
-}}"""
+_VALUES = """SYNC
+$R top = 0;
+EACH(i, 0, n) {
+    values[i] = a[i * n + i];
+    for (i64 j = i; j < n; j++) top = maximum_$R(top, size_$T(a[i * n + j]));
+}
+MOST(top)
+ONE least[0] = maximum_$R($E * top, ($R)1e-36);"""
 
 # The eigenvalue of the last two rows of a block that is nearer to its last element.
 _SHIFT = """
@@ -139,21 +115,68 @@ while (going) {{
         $D $T* row = a + i * n;
         {_TURN_RIGHT.replace("FIRST", "(i - 1 > l ? i - 1 : l)").replace("ROW", "row")}
     }}
-    if (vectors) EACH(i, 0, n) {{
+    EACH(i, 0, vectors ? n : 0) {{
         $D $T* row = z_ + i * n;
         {_TURN_RIGHT.replace("FIRST", "l").replace("ROW", "row")}
     }}
     SYNC
     ONE for (i64 i = l; i <= m; i++) a[i * n + i] = add_$T(a[i * n + i], shift[0]);
 }}
-SYNC
-$R top = 0;
-EACH(i, 0, n) {{
-    values[i] = a[i * n + i];
-    for (i64 j = i; j < n; j++) top = maximum_$R(top, size_$T(a[i * n + j]));
+{_VALUES}"""
+
+# A block of two rows becomes a triangle by a rotation made of the vector of its first eigenvalue:
+# of real ones the greater in size, of a pair the one above the real axis.
+_ROTATION = """
+const $R a_ = h[k * n + k], b_ = h[k * n + k + 1];
+const $R c_ = h[(k + 1) * n + k], d_ = h[(k + 1) * n + k + 1];
+const $R half_ = (a_ - d_) / 2;
+const $R large = maximum_$R(abs_$R(b_), abs_$R(c_)), small = minimum_$R(abs_$R(b_), abs_$R(c_));
+const $R signed_ = (b_ < 0) == (c_ < 0) ? small : -small;
+const $R scale = maximum_$R(maximum_$R(abs_$R(half_), large), ($R)1e-37);
+const $R disc = half_ / scale * half_ + large / scale * signed_;
+const $R root = sqrt_$R(scale) * sqrt_$R(abs_$R(disc));
+const $R far_ = half_ + copysign_$R(root, half_);
+const $R other = far_ == 0 ? d_ : d_ - large / far_ * signed_;
+const $T one = disc >= 0 ? of_$T(d_ + far_) : join_$T(d_ + half_, root);
+const $T two = disc >= 0 ? of_$T(other) : conj_$T(one);
+const $T x = disc >= 0 ? of_$T(far_) : join_$T(half_, root);
+const $R norm = hypot_$R(abs_$T(x), c_);
+const $T s = of_$T(c_ / norm), c = scale_$T(x, 1 / norm);"""
+
+_FROM_REAL = f"""
+EACH(i, 0, n) for (i64 j = 0; j < n; j++) {{
+    a[i * n + j] = of_$T(j + 1 >= i ? h[i * n + j] : 0);
+    if (vectors) z_[i * n + j] = of_$T(q[i * n + j]);
 }}
-MOST(top)
-ONE least[0] = maximum_$R($E * top, ($R)1e-36);"""
+SYNC
+for (i64 k = 0; k + 1 < n; k++) {{
+    const i64 some = h[(k + 1) * n + k] != 0;
+    {_ROTATION}
+    EACH(j, k, some ? n : 0) {{
+        const $T f = a[k * n + j], g = a[(k + 1) * n + j];
+        a[k * n + j] = add_$T(mul_$T(conj_$T(c), f), mul_$T(s, g));
+        a[(k + 1) * n + j] = less_$T(mul_$T(c, g), s, f);
+    }}
+    SYNC
+    EACH(i, 0, some ? k + 2 : 0) {{
+        const $T f = a[i * n + k], g = a[i * n + k + 1];
+        a[i * n + k] = add_$T(mul_$T(f, c), mul_$T(g, s));
+        a[i * n + k + 1] = less_$T(mul_$T(g, conj_$T(c)), f, s);
+    }}
+    EACH(i, 0, some && vectors ? n : 0) {{
+        const $T f = z_[i * n + k], g = z_[i * n + k + 1];
+        z_[i * n + k] = add_$T(mul_$T(f, c), mul_$T(g, s));
+        z_[i * n + k + 1] = less_$T(mul_$T(g, conj_$T(c)), f, s);
+    }}
+    SYNC
+    ONE if (some) {{
+        a[k * n + k] = one;
+        a[(k + 1) * n + k] = of_$T(0);
+        a[(k + 1) * n + k + 1] = two;
+    }}
+    SYNC
+}}
+{_VALUES}"""
 
 # Column k solves (T - T[k, k]) y = 0 with y[k] = 1. Vectors that grow are made smaller.
 _SUBSTITUTE = """
@@ -194,38 +217,40 @@ LANES(l) {
 }"""
 
 
-class GeneralEigen(Reflections):
-    """Eigenvalues and vectors of (batch, n, n), of a complex dtype."""
+class GeneralEigen(Hessenberg):
+    """Eigenvalues and vectors of (batch, n, n), of a complex dtype.
 
-    def __call__(self, who: str, a: DeviceArray, vectors: bool) -> tuple[DeviceArray, DeviceArray]:
-        """Values, and vectors as columns; `a` is overwritten.
+    Args:
+        device: The launcher.
+        dtype: Type of the matrices.
+    """
+
+    def __init__(self, device: Any, dtype: DType) -> None:
+        super().__init__(device, complex64 if dtype.to_real().itemsize == 4 else complex128)
+        self.real = None if dtype.is_complex else RealSchur(device, dtype)
+
+    def __call__(self, who: str, x: DeviceArray, vectors: bool) -> tuple[DeviceArray, DeviceArray]:
+        """Values, and vectors as columns; `x` is overwritten.
 
         Raises:
             LinAlgError: Steps did not come to an end.
         """
-        count, n = a.shape[:2]
+        count, n = x.shape[:2]
         values = self.empty(count, n)
-        if not a.size:
-            return values, a
-        tau, v, p = self.empty(count, max(n - 1, 1)), self.empty(count, n), self.empty(count, n)
-        reduce_ = self.kernel("hessenberg", "$T a $T tau $T v $T p", "n", _REDUCE)
-        reduce_(count, a, tau, v, p, n)
-        z = a
-        if vectors:
-            z = self.identity(count, n, n)
-            if n > 1:
-                weights = tau.geometry((count, n - 1), tau.strides, 0)
-                self.apply(part(a, 1, n, 0, n - 1), weights, part(z, 1, n, 0, n), adjoint=False)
-        state, info = self.empty(count, 4, dtype=int64), self.empty(count, 1, dtype=int32)
-        shift, least = self.empty(count, 1), self.empty(count, 1, dtype=self.part)
-        schur = self.kernel(
-            "schur",
-            "$T a $T z_ $T cosine $T sine $T values $T shift $R least i64 state i32 info",
-            "n vectors", _SCHUR,
-        )  # fmt: skip
-        schur(count, a, z, v, p, values, shift, least, state, info, n, vectors)
-        if self.device.to_host(info).any():
-            raise not_converged(who)
+        if not x.size:
+            return values, self.empty(count, n, n)
+        least = self.empty(count, 1, dtype=self.part)
+        if self.real is None:
+            a = x
+            z = self._steps(who, a, values, least, vectors)
+        else:
+            q = self.real.schur(who, x, vectors)
+            a = self.empty(count, n, n)
+            z = self.empty(count, n, n) if vectors else a
+            convert = self.kernel(
+                "from_real", "$T a $T z_ $R h $R q $T values $R least", "n vectors", _FROM_REAL
+            )
+            convert(count, a, z, x, q, values, least, n, vectors)
         if not vectors:
             return values, a
         y = self.empty(count, n, n)
@@ -237,23 +262,31 @@ class GeneralEigen(Reflections):
         self.kernel("normalise", "$T v", "columns", _NORMALISE, strips=True)(count, out, n)
         return values, out
 
-
-def _complex(dtype: DType) -> DType:
-    return complex64 if dtype.to_real().itemsize == 4 else complex128
-
-
-def _working_copy(device: Any, x: DeviceArray) -> DeviceArray:
-    """The matrices in complex numbers, as (batch, n, n)."""
-    wide = _complex(x.dtype)
-    return copied(x if x.dtype is wide else device.movement.cast(x, wide))
+    def _steps(
+        self, who: str, a: DeviceArray, values: DeviceArray, least: DeviceArray, vectors: bool
+    ) -> DeviceArray:
+        """Makes a triangle of `a`; returns what transforms to it, if `vectors`."""
+        count, n = a.shape[:2]
+        z = self.reduced(a, vectors)
+        state, info = self.empty(count, 4, dtype=int64), self.empty(count, 1, dtype=int32)
+        cosine, sine, shift = self.empty(count, n), self.empty(count, n), self.empty(count, 1)
+        schur = self.kernel(
+            "schur",
+            "$T a $T z_ $T cosine $T sine $T values $T shift $R least i64 state i32 info",
+            "n vectors", _SCHUR,
+        )  # fmt: skip
+        schur(count, a, z, cosine, sine, values, shift, least, state, info, n, vectors)
+        if self.device.to_host(info).any():
+            raise not_converged(who)
+        return z
 
 
 @general_eigen.kernel("linalg_eig", "floating complex")
 def _(device: Any, dtype: DType) -> Kernel:
-    eigen = GeneralEigen(device, _complex(dtype))
+    eigen = GeneralEigen(device, dtype)
 
     def kernel(x: DeviceArray) -> tuple[DeviceArray, DeviceArray]:
-        w, v = eigen("linalg.eig", _working_copy(device, x), True)
+        w, v = eigen("linalg.eig", copied(x), True)
         return restored(w, x.shape[:-2]), restored(v, x.shape[:-2])
 
     return kernel
@@ -261,10 +294,10 @@ def _(device: Any, dtype: DType) -> Kernel:
 
 @general_eigen.kernel("linalg_eigvals", "floating complex")
 def _(device: Any, dtype: DType) -> Kernel:
-    eigen = GeneralEigen(device, _complex(dtype))
+    eigen = GeneralEigen(device, dtype)
 
     def kernel(x: DeviceArray) -> DeviceArray:
-        w, _ = eigen("linalg.eigvals", _working_copy(device, x), False)
+        w, _ = eigen("linalg.eigvals", copied(x), False)
         return restored(w, x.shape[:-2])
 
     return kernel

@@ -13,7 +13,8 @@ Texts are written once for both flavours and for real and complex numbers:
   `PEAK(x, i)` finds the greatest `x` and its place, the first of equals. `STRIPS(j, a, b)` shares
   out strips of columns, `left` of them from `j` on, and `LANES(l)` goes over such a strip.
   No barrier (`SYNC` and what combines) may stand under a condition, though all lanes agree on it:
-  compilers get that wrong.
+  compilers get that wrong. They also move conditions that stay the same out of loops, barriers
+  and all: in such loops write `EACH(i, 0, condition ? n : 0)`.
 - A kernel for strips has a work-item for a few neighbouring columns (`WIDE` of them, from column
   `c` on) of each matrix; `LANES(l)` goes over them.
 """

@@ -101,14 +101,12 @@ _PAIR = """
             gp[i] = less_$T(scale_$T(x, c), turn_s, y);
             gq[i] = add_$T(scale_$T(x, s), mul_$T(turn_c, y));
         }
-        if (vectors) {
-            $D $T* vp = v + p * n;
-            $D $T* vq = v + q * n;
-            EACH(i, 0, n) {
-                const $T x = vp[i], y = vq[i];
-                vp[i] = less_$T(scale_$T(x, c), turn_s, y);
-                vq[i] = add_$T(scale_$T(x, s), mul_$T(turn_c, y));
-            }
+        $D $T* vp = v + p * n;
+        $D $T* vq = v + q * n;
+        EACH(i, 0, vectors ? n : 0) {
+            const $T x = vp[i], y = vq[i];
+            vp[i] = less_$T(scale_$T(x, c), turn_s, y);
+            vq[i] = add_$T(scale_$T(x, s), mul_$T(turn_c, y));
         }
         ONE turned[0] = 1;
     }

@@ -130,17 +130,15 @@ while (going) {{
     }}
     SYNC
     going = state[3];
-    const i64 l = state[0], m = state[1];
-    if (going && vectors) {{
-        for (i64 i = m - 1; i >= l; i--) {{
-            const $R c = cosine[i], s = sine[i];
-            $D $R* one = z_ + i * n;
-            $D $R* two = one + n;
-            EACH(j, 0, n) {{
-                const $R f = two[j], g = one[j];
-                two[j] = s * g + c * f;
-                one[j] = c * g - s * f;
-            }}
+    const i64 l = state[0], m = going ? state[1] : l;
+    for (i64 i = m - 1; i >= l; i--) {{
+        const $R c = cosine[i], s = sine[i];
+        $D $R* one = z_ + i * n;
+        $D $R* two = one + n;
+        EACH(j, 0, vectors ? n : 0) {{
+            const $R f = two[j], g = one[j];
+            two[j] = s * g + c * f;
+            one[j] = c * g - s * f;
         }}
     }}
 }}""".replace("{LIMIT}", "60")
