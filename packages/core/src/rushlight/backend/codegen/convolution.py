@@ -3,7 +3,8 @@
 Each of the three is a sum of products that a table of windows (`windows`) spells out. Where a
 group has enough channels, floats are gathered into the layout of matrix products, which then do
 the work: panels on a processor, a matrix of windows on a GPU; a few samples at a time, so that
-what was gathered stays in cache. Everything else, depthwise convolution above all, is computed
+what was gathered stays in cache. Processors read windows that lie side by side without gathering
+them (`near_windows`). Everything else, depthwise convolution above all, is computed
 by a kernel that goes through the table for each element of the result.
 """
 
@@ -16,6 +17,7 @@ from ..._dtypes import DType, float32, float64
 from . import convolving as text
 from .array import DeviceArray
 from .matmul import Matrix, Problem, Products
+from .near_windows import NearWindows, Windows
 from .printing import program
 from .registry import Family, Kernel
 from .windows import Sizes, tables_of
@@ -33,6 +35,7 @@ class Convolutions:
         self.dtype = dtype
         self.products = Products(device, float32 if dtype.is_reduced else dtype)
         self.tables = tables_of(device)
+        self.near = NearWindows(self.products, self.tables)
         self._launches: dict[str, Any] = {}
 
     def kernel(self, name: str) -> Any:
@@ -68,7 +71,7 @@ class Convolutions:
 
     def planes(
         self, x: DeviceArray, weight: DeviceArray, table: DeviceArray, size: Sizes, groups: int,
-        back: bool, spread: bool = False,
+        back: bool, spread: bool = False, windows: Windows | None = None,
     ) -> DeviceArray:  # fmt: skip
         """A convolution, or `back` the transposed one: sums over the channels of `x` and taps.
 
@@ -80,6 +83,7 @@ class Convolutions:
             groups: Number of groups.
             back: Channels of `x` are the weight's outputs.
             spread: Windows lie apart by more than one element.
+            windows: Their taps, where they lie side by side.
         """
         taps = prod(weight.shape[2:])
         outer, channels = weight.shape[0] // groups, weight.shape[1]
@@ -93,6 +97,9 @@ class Convolutions:
                 self._folded(self.wide(x), self.wide(weight), table, out_shape, groups)
             )
         if self.by_products(each):
+            if windows and groups == 1 and self.near.serves(size, windows.padded, each):
+                left = self._left(self.wide(weight), groups, back)
+                return self.narrow(self.near(self.wide(x), left, out_shape, windows))
             return self.narrow(
                 self._planes(self.wide(x), self.wide(weight), table, out_shape, groups, back)
             )
@@ -112,13 +119,9 @@ class Convolutions:
     ) -> DeviceArray:  # fmt: skip
         outer, channels, taps = weight.shape[0] // groups, weight.shape[1], prod(weight.shape[2:])
         inner, each = (outer, channels) if back else (channels, outer)
-        if back:  # outputs of a group last, before the taps
-            whole = (groups, channels, outer, taps)
-            step = channels * taps
-            weight = weight.geometry(whole, (outer * step, taps, step, 1), 0).reshaped(whole)
+        left = self._left(weight, groups, back)
         k, positions = inner * taps, prod(shape[2:])
         out: DeviceArray = self.device.empty(shape, self.products.dtype)
-        left = Matrix(weight, k, 1, 0, each * k)
         chunk = max(min(GATHERED // max(k * positions * groups, 1), shape[0]), 1)
         for start in range(0, shape[0], chunk):
             samples = min(chunk, shape[0] - start)
@@ -129,6 +132,16 @@ class Convolutions:
             )  # fmt: skip
             self.products.run(out, left, right, problem)
         return out
+
+    def _left(self, weight: DeviceArray, groups: int, back: bool) -> Matrix:
+        """The weight as the left operand of a product: rows of (what is summed over, taps)."""
+        outer, channels, taps = weight.shape[0] // groups, weight.shape[1], prod(weight.shape[2:])
+        inner, each = (outer, channels) if back else (channels, outer)
+        if back:  # outputs of a group last, before the taps
+            whole = (groups, channels, outer, taps)
+            step = channels * taps
+            weight = weight.geometry(whole, (outer * step, taps, step, 1), 0).reshaped(whole)
+        return Matrix(weight, inner * taps, 1, 0, each * inner * taps)
 
     def _folded(
         self, g: DeviceArray, weight: DeviceArray, table: DeviceArray, shape: Sizes, groups: int
@@ -273,7 +286,10 @@ def _(device: Any, dtype: DType) -> Kernel:
         if x.shape[1] != weight.shape[1] * groups or min(out, default=1) < 1:
             raise ValueError(f"an input {x.shape} and a weight {weight.shape} do not fit")
         table = made.tables.windows(size, out, taps, tuple(stride), tuple(padding), tuple(dilation))
-        return made.planes(x, weight, table, out, groups, False)
+        near = None
+        if all(s == 1 for s in stride):
+            near = Windows(out, size, taps, tuple(padding), tuple(dilation), False)
+        return made.planes(x, weight, table, out, groups, False, windows=near)
 
     return kernel
 
@@ -292,7 +308,11 @@ def _(device: Any, dtype: DType) -> Kernel:
         table = made.tables.windows_back(
             size, g.shape[2:], weight.shape[2:], tuple(stride), tuple(padding), tuple(dilation)
         )
-        return made.planes(g, weight, table, size, groups, True, max(stride, default=1) > 1)
+        near, taps = None, weight.shape[2:]
+        if all(s == 1 for s in stride):
+            near = Windows(size, g.shape[2:], taps, tuple(padding), tuple(dilation), True)
+        spread = max(stride, default=1) > 1
+        return made.planes(g, weight, table, size, groups, True, spread, near)
 
     return kernel
 
