@@ -22,6 +22,9 @@ CONVOLUTIONS = {
     "few": ((2, 1, 7, 8), (2, 1, 3, 3), 1, {}),
     "volume": ((2, 8, 4, 5, 6), (12, 2, 2, 3, 2), 4, {"stride": (1, 2, 1), "padding": 1}),
     "tiles": ((3, 16, 12, 12), (40, 16, 3, 3), 1, {"padding": 1}),
+    "whole vectors": ((2, 5, 6, 16), (13, 5, 3, 3), 1, {"padding": 1}),
+    "wide padding": ((2, 4, 5, 9), (9, 4, 3, 2), 1, {"padding": (4, 3), "dilation": (2, 1)}),
+    "single taps": ((3, 7, 5, 9), (12, 7, 1, 1), 1, {}),
     "samples at a time": ((40, 32, 12, 12), (32, 32, 3, 3), 1, {"padding": 1}),
 }  # fmt: skip
 POOLS = {

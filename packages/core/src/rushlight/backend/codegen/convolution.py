@@ -206,9 +206,10 @@ class Convolutions:
         )  # fmt: skip
 
     def weight(
-        self, g: DeviceArray, x: DeviceArray, table: DeviceArray, kernel: Sizes, groups: int
-    ) -> DeviceArray:
-        """The gradient of the weight."""
+        self, g: DeviceArray, x: DeviceArray, table: DeviceArray, kernel: Sizes, groups: int,
+        windows: Windows | None = None,
+    ) -> DeviceArray:  # fmt: skip
+        """The gradient of the weight; `windows` tells taps of windows that lie side by side."""
         outer, inner = g.shape[1] // groups, x.shape[1] // groups
         taps, positions = table.shape
         shape = (g.shape[1], inner, *kernel)
@@ -216,6 +217,10 @@ class Convolutions:
             out = self.device.empty(shape, self.dtype)
             return self.device.movement.fill(out, 0) if out.size else out  # type: ignore[no-any-return]
         if self.by_products(outer):
+            # Short rows would be mostly the loop about them.
+            near = windows and groups == 1 and len(kernel) <= 2 and g.shape[-1] >= 8
+            if windows and near and self.products.vectors:
+                return self.narrow(self.near.weight(self.wide(g), self.wide(x), shape, windows))
             return self.narrow(self._weight(self.wide(g), self.wide(x), table, shape, groups))
         g, x = g.reshaped(g.shape), x.reshaped(x.shape)
         out = self.device.empty(shape, self.dtype)
@@ -329,6 +334,9 @@ def _(device: Any, dtype: DType) -> Kernel:
         table = made.tables.windows(
             x.shape[2:], g.shape[2:], taps, tuple(stride), tuple(padding), tuple(dilation)
         )
-        return made.weight(g, x, table, taps, groups)
+        near = None
+        if all(s == 1 for s in stride):
+            near = Windows(g.shape[2:], x.shape[2:], taps, tuple(padding), tuple(dilation), False)
+        return made.weight(g, x, table, taps, groups, near)
 
     return kernel

@@ -22,6 +22,10 @@ from .windows import Sizes, Tables
 
 _PAD = "p p i64 i64 i64 i64 i64 i64 i64"
 _NEAR = "p p p i64 i64 p i64 i64 i64 i64 i64 i64 i64 i64 i64 i64"
+_WEIGHT = "p p i64 i64 p i64 i64 p i64 i64 i64 i64 i64 i64 i64 i64 i64"
+#: Elements of weights' gradients of parts of the samples, and positions of a part.
+_PARTS = 1 << 22
+_NEAR_STEPS = 4096
 #: What gathering an element costs, in results that a product makes of it meanwhile.
 _GATHERING = 45
 
@@ -68,17 +72,8 @@ class NearWindows:
         samples, channels = x.shape[:2]
         taps = prod(windows.taps)
         plane, height, width = prod(windows.padded), *windows.two(shape[2:])
-        high, wide = windows.two(windows.padded)
-        buffer, at = x.buffer, x.offset
-        if windows.padded != x.shape[2:]:
-            full = device.empty((samples, channels, plane), self.dtype)
-            tall, broad = windows.two(x.shape[2:])
-            up, left = windows.low if len(windows.low) > 1 else (0, *windows.low)
-            launches["k_pad"](
-                (high, channels * samples), None, full.buffer, x.buffer, x.offset, tall, broad,
-                high, wide, up, left,
-            )  # fmt: skip
-            buffer, at = full.buffer, 0
+        wide = windows.padded[-1]
+        buffer, at = self._padded(x, windows)
         k, problem = channels * taps, Problem(0, 0, 0)
         packed = self.products.pack(weight, shape[1], k, products.ROWS, problem)
         even = width % self._lanes == 0
@@ -93,12 +88,60 @@ class NearWindows:
         )  # fmt: skip
         return out
 
+    def weight(self, g: DeviceArray, x: DeviceArray, shape: Sizes, windows: Windows) -> DeviceArray:
+        """The gradient of a weight of some shape, for results like `g` of inputs like `x`."""
+        device, launches = self.device, self._launches or self._compiled()
+        samples, outputs = g.shape[:2]
+        taps, positions = prod(windows.taps), prod(g.shape[2:])
+        rows, plane = shape[1] * taps, prod(windows.padded)
+        buffer, at = self._padded(x, windows)
+        left = Matrix(g, positions, 1, outputs * positions)
+        right = self.products.pack(
+            left, outputs, positions, self.products.width, Problem(0, 0, 0, samples)
+        )
+        panels = -(-outputs // self.products.width)
+        # What a part of the samples has of a panel stays in cache for all rows.
+        most = max(_PARTS // (outputs * rows), 1)
+        each = max(_NEAR_STEPS // positions, -(-samples // most), 1)
+        parts = -(-samples // each)
+        out: DeviceArray = device.empty(shape, self.dtype)
+        sums = device.empty((parts, outputs * rows), self.dtype) if parts > 1 else out
+        launches["k_near_weight"](
+            (-(-rows // products.ROWS), panels, parts), (1, 1, 1), sums.buffer, buffer, at, plane,
+            self.tables.get(("near", windows), windows.offsets).buffer, taps, rows,
+            right.array.buffer, panels * self.products.width * positions, positions, outputs,
+            *windows.two(g.shape[2:]), windows.padded[-1], shape[1] * plane, samples, each,
+        )  # fmt: skip
+        if parts > 1:
+            launches["k_near_total"](
+                (outputs * rows,), None, out.buffer, sums.buffer, outputs * rows, parts
+            )
+        return out
+
+    def _padded(self, x: DeviceArray, windows: Windows) -> tuple[Any, int]:
+        """Buffer and offset of planes with their padding written out."""
+        if windows.padded == x.shape[2:]:
+            return x.buffer, x.offset
+        planes = x.shape[0] * x.shape[1]
+        full = self.device.empty((planes, *windows.padded), self.dtype)
+        up, left = windows.low if len(windows.low) > 1 else (0, *windows.low)
+        high, wide = windows.two(windows.padded)
+        assert self._launches is not None
+        self._launches["k_pad"](
+            (high, planes), None, full.buffer, x.buffer, x.offset, *windows.two(x.shape[2:]), high,
+            wide, up, left,
+        )  # fmt: skip
+        return full.buffer, 0
+
     def _compiled(self) -> dict[str, Any]:
         d = self.device.dialect
-        body = [_pad(self.products.wide, d), _near(self.products.wide, d)]
-        source = program(body, d, self.device.double)
-        self._launches = self.device.compile(source, {"k_pad": _PAD, "k_near": _NEAR})
-        return self._launches
+        type = self.products.wide
+        source = program([_pad(type, d), _near(type, d), _weight(type, d)], d, self.device.double)
+        made: dict[str, Any] = self.device.compile(source, {
+            "k_pad": _PAD, "k_near": _NEAR, "k_near_weight": _WEIGHT, "k_near_total": "p p i64 i64",
+        })  # fmt: skip
+        self._launches = made
+        return made
 
 
 class Windows:
@@ -223,3 +266,65 @@ def _stored_half(type: str, d: Any, half: int) -> str:
             }}
         }}
     }}"""
+
+
+def _weight(type: str, d: Any) -> str:
+    """8 rows (channel, tap) of a gradient by a panel of outputs, over some samples, a work-item;
+    and the sum of such parts."""
+    vector, lanes = products.VECTORS[type]
+    rows, width = products.ROWS, 2 * products.VECTORS[type][1]
+    at = f"const {d.device} {type}*"
+    places = "\n".join(
+        f"    const i64 q{r} = i + {r} < rows ? i + {r} : rows - 1; "
+        f"{at} p{r} = x + q{r} / taps * plane + offsets[q{r} % taps];"
+        for r in range(rows)
+    )
+    zeros = ", ".join(f"c{r}{h} = 0" for r in range(rows) for h in (0, 1))
+    lines = " ".join(f"{at} l{r} = p{r} + from;" for r in range(rows))
+    steps = "\n".join(
+        f"                s = l{r}[e]; c{r}0 += s * b0; c{r}1 += s * b1;" for r in range(rows)
+    )
+    kept = " ".join(
+        f"*(unaligned*)(c + {r * width + h * lanes}) = c{r}{h};"
+        for r in range(rows) for h in (0, 1)
+    )  # fmt: skip
+    return f"""{d.contract}
+{d.kernel} k_near_weight({d.device} {type}* restrict out, {at} restrict x, const i64 x_at,
+        const i64 plane, const {d.device} i32* restrict offsets, const i64 taps, const i64 rows,
+        {at} restrict g, const i64 g_sample, const i64 positions, const i64 outputs,
+        const i64 height, const i64 width, const i64 wide, const i64 sample, const i64 samples,
+        const i64 each) {{
+    typedef {vector} unaligned __attribute__((aligned(sizeof({type}))));
+    const i64 i = GID(0) * {rows}, j = GID(1) * {width}, first = GID(2) * each;
+    const i64 last = first + each < samples ? first + each : samples;
+    x += x_at;
+{places}
+    {vector} {zeros};
+    {type} s;
+    for (i64 n = first; n < last; n++) {{
+        {at} b = g + n * g_sample + GID(1) * positions * {width};
+        for (i64 y = 0; y < height; y++) {{
+            const i64 from = n * sample + y * wide;
+            {lines}
+            for (i64 e = 0; e < width; e++, b += {width}) {{
+                const {vector} b0 = *(const {d.device} unaligned*)b;
+                const {vector} b1 = *(const {d.device} unaligned*)(b + {lanes});
+{steps}
+            }}
+        }}
+    }}
+    {type} c[{rows * width}];
+    {kept}
+    out += GID(2) * outputs * rows;
+    const i64 many = rows - i < {rows} ? rows - i : {rows};
+    for (i64 l = 0; l < {width} && j + l < outputs; l++)
+        for (i64 r = 0; r < many; r++) out[(j + l) * rows + i + r] = c[r * {width} + l];
+}}
+{d.kernel} k_near_total({d.device} {type}* restrict out, {at} restrict parts, const i64 size,
+        const i64 count) {{
+    const i64 i = GID(0);
+    if (i >= size) return;
+    {type} sum = 0;
+    for (i64 p = 0; p < count; p++) sum += parts[p * size + i];
+    out[i] = sum;
+}}"""
