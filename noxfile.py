@@ -143,9 +143,10 @@ def mutation(session: nox.Session) -> None:
 def conformance(session: nox.Session) -> None:
     """Ask the conformance suite of a device: `conformance -- sim`; of cpu and sim by default.
 
-    Without arguments it also writes docs/coverage.md.
+    Without arguments it also writes docs/coverage.md. docs/coverage-opencl.md is written by
+    `conformance -- opencl --jobs 2 --timeout 600 --markdown docs/coverage-opencl.md`.
     """
-    install_editable(session)
+    install_editable(session, *group("test"))
     runs = [session.posargs] if session.posargs else [
         ["cpu", "--jobs", "2", "--markdown", "docs/coverage.md"], ["sim", "--jobs", "2"],
     ]  # fmt: skip

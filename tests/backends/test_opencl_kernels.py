@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -258,3 +259,32 @@ def test_attributes_do_not_widen_16_bits() -> None:
 def test_truth_values_are_written_as_numbers() -> None:
     x = rl.tensor([[0.0, 2.0, 0.0], [1.0, 0.0, 3.0]], device="opencl").t()
     assert x.logical_not_().tolist() == [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("", "abc"),
+        ("1", "b"),
+        ("7", ""),
+        ("intel", "b"),
+        ("pocl", "a"),
+        ("xeon", "ab"),
+        ("radeon", "c"),
+    ],
+)
+def test_devices_are_chosen_by_number_platform_or_name(wanted: str, found: str) -> None:
+    from rushlight_opencl.platforms import chosen
+
+    def device(key: str, platform: str, version: str, name: str) -> SimpleNamespace:
+        of = SimpleNamespace(name=platform, version=version)
+        return SimpleNamespace(key=key, name=name, platform=of)
+
+    devices = [
+        device(
+            "a", "Portable Computing Language", "OpenCL 3.0 PoCL 3.0", "pthread-Intel(R) Xeon(R)"
+        ),
+        device("b", "Intel(R) OpenCL", "OpenCL 3.1 LINUX", "Intel(R) Xeon(R)"),
+        device("c", "AMD", "OpenCL 2.0", "Radeon"),
+    ]
+    assert "".join(d.key for d in chosen(devices, wanted)) == found

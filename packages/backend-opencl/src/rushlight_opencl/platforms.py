@@ -98,13 +98,19 @@ def found_devices() -> tuple[Any, ...]:
     devices = [d for p in reversed(unique.values()) for d in p.get_devices()]
     # Graphics cards first; otherwise in the order in which drivers tell them.
     devices.sort(key=lambda d: not d.type & cl.device_type.GPU)
-    wanted = os.environ.get("RUSHLIGHT_OPENCL_DEVICE", "").strip()
-    if not wanted:
-        return tuple(devices)
+    return tuple(chosen(devices, os.environ.get("RUSHLIGHT_OPENCL_DEVICE", "").strip().lower()))
+
+
+def chosen(devices: list[Any], wanted: str) -> list[Any]:
+    """The devices that a number, or a part of a platform's or a device's name, means."""
     if wanted.isdigit():
-        return tuple(devices[int(wanted) : int(wanted) + 1])
-    low = wanted.lower()
-    return tuple(d for d in devices if low in f"{d.platform.name} {d.name}".lower())
+        return devices[int(wanted) : int(wanted) + 1]
+    # Platforms first: PoCL's device on a processor by Intel has Intel's name too. PoCL's own name
+    # stands in its version.
+    of_platforms = [
+        d for d in devices if wanted in f"{d.platform.name} {d.platform.version}".lower()
+    ]
+    return of_platforms or [d for d in devices if wanted in d.name.lower()]
 
 
 def has_double(device: Any) -> bool:
