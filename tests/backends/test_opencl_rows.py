@@ -162,3 +162,13 @@ def test_erf_at_its_ends() -> None:
     x = rl.tensor([-float("inf"), -9.0, -0.0, 0.25, 9.0, float("inf"), float("nan")])
     assert str(rl.erf(x.to("opencl")).tolist()[:3]) == "[-1.0, -1.0, -0.0]"
     np.testing.assert_allclose(rl.erf(x.to("opencl")).cpu().numpy(), rl.erf(x).numpy(), 1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 70, 40), (2, 300, 17), (2, 3, 5, 200), (3, 0, 20)])
+def test_reductions_over_a_dimension_in_the_middle(shape: tuple[int, ...]) -> None:
+    x = normal(*shape)
+    there = x.to("opencl")
+    for dim in range(1, len(shape) - 1):
+        for name in ("sum", "amax", "argmax") if x.numel() else ("sum",):
+            expected, found = (getattr(rl, name)(y, dim) for y in (x, there))
+            np.testing.assert_allclose(found.cpu().numpy(), expected.numpy(), 1e-5, 1e-5)

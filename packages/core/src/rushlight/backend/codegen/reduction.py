@@ -2,8 +2,9 @@
 
 Dimensions are coalesced into those that are kept and those that are reduced. Where one of each is
 left and memory is contiguous along either, the fast kernels serve: "row" reduces along memory,
-"column" across it. Long reductions are split into parts, whose accumulators a last kernel merges.
-Anything else is copied densely and reduced as rows.
+"column" across it, the latter also in slabs, one for each step of an outer dimension. Long
+reductions are split into parts, whose accumulators a last kernel merges. Anything else is copied
+densely and reduced as rows.
 
 The CPU flavour keeps 16 accumulators in registers, so that compilers vectorise, and adds them up
 every 4096 elements, which also bounds the rounding error. The GPU flavour reduces a row by a
@@ -124,7 +125,7 @@ class Reduction:
         else:
             sources = [f"const {d.device} {memory_type(self.dtype)}* x", "const i64 x_at"]
         numbers = {
-            "row": "step kept n chunk parts", "column": "step kept n chunk parts",
+            "row": "step kept n chunk parts", "column": "step kept n chunk parts slab",
             "merge": "step kept n chunk parts",
         }[kind].split()  # fmt: skip
         arguments = ", ".join([*outs, *sources, *[f"const i64 {w}" for w in numbers]])
@@ -219,14 +220,14 @@ class Reduction:
         wide = STRIP if self.device.flavour == "cpu" else 1
         total = lambda k: f"t{k}[j]"
         lane = lambda k: f"l{k}[j]"
-        place = "p * kept + k + j" if partial else "k + j"
+        place = "(p * GROUPS(2) + z) * kept + k + j" if partial else "z * kept + k + j"
 
         def rows(bound: str) -> str:
             return f"""for (i64 i = first; i < end;) {{
             const i64 stop = i + 256 < end ? i + 256 : end;
             {self._declare("l", wide)}
             for (; i < stop; i++) {{
-                const i64 begin = x_at + i * step + k;
+                const i64 begin = x_at + z * slab + i * step + k;
                 for (int j = 0; j < {bound}; j++) {{
                     {self._x("begin + j")} {self._step(lane, "i")}
                 }}
@@ -234,7 +235,7 @@ class Reduction:
             for (int j = 0; j < {bound}; j++) {{ {_put(self.fold.merge, total, lane)} }}
         }}"""
 
-        return f"""    const i64 k = (i64)GID(0) * {wide}, p = GID(1);
+        return f"""    const i64 k = (i64)GID(0) * {wide}, p = GID(1), z = GID(2);
     if (k >= kept || p >= parts) return;
     const i64 first = p * chunk, end = first + chunk < n ? first + chunk : n;
     const int left = kept - k < {wide} ? (int)(kept - k) : {wide};
@@ -299,6 +300,9 @@ class Reduction:
                 return self._launch("row", out, x, k_steps[0], k_sizes[0], n, 0)
             if k_steps[0] == 1 and k_sizes[0] > 1:
                 return self._launch("column", out, x, r_steps[0], k_sizes[0], n, 0)
+        if len(k_sizes) == 2 and len(r_sizes) == 1 and k_steps[0] == 1 and k_sizes[0] >= LANES:
+            (kept_, slabs), (_, slab) = k_sizes, k_steps
+            return self._launch("column", out, x, r_steps[0], kept_, n, 0, slabs, slab)
         x = self._rows_first(x, kept, order)
         return self._launch("row", out, x, n, out.size, n, 0)
 
@@ -312,14 +316,16 @@ class Reduction:
         return made
 
     def _launch(
-        self, kind: str, out: DeviceArray, x: DeviceArray, step: int, kept: int, n: int, parts: int
-    ) -> DeviceArray:
+        self, kind: str, out: DeviceArray, x: DeviceArray, step: int, kept: int, n: int,
+        parts: int, slabs: int = 1, slab: int = 0,
+    ) -> DeviceArray:  # fmt: skip
+        """Launches a kind of kernel; that of columns serves several slabs of rows and columns."""
         gpu = self.device.flavour == "gpu"
         wide = 1 if gpu or kind == "row" else STRIP
         items = -(-kept // wide)
         if not parts:
             least = _MINIMUM if kind == "row" else 64
-            wanted = self.device.parallelism // items
+            wanted = self.device.parallelism // (items * slabs)
             parts = max(1, min(wanted, n // least, 256))
         chunk = -(-n // parts) if n else 1
         parts = max(1, -(-n // chunk))
@@ -331,14 +337,19 @@ class Reduction:
         elif not gpu:
             (first,), (each,) = few_rows(items, chunk if kind == "row" else _MINIMUM)
             size, local = (first, parts), (each, 1)
+        more: tuple[int, ...] = ()
+        total = kept * slabs
+        if kind == "column":
+            size, local, more = (*size, slabs), local and (*local, 1), (slab,)
+        numbers = (x.buffer, x.offset, step, kept, n, chunk, parts, *more)
         if parts == 1:
-            launches[kind](size, local, out.buffer, x.buffer, x.offset, step, kept, n, chunk, 1)
+            launches[kind](size, local, out.buffer, *numbers)
             return out
-        made = [self.device.empty((parts * kept,), t) for t in self.fold.types]
+        made = [self.device.empty((parts * total,), t) for t in self.fold.types]
         buffers = [m.buffer for m in made]
-        launches[kind + "+"](size, local, *buffers, x.buffer, x.offset, step, kept, n, chunk, parts)
-        steps = (parts, 1) if kind == "row" else (1, kept)
-        launches["merge"]((kept,), None, out.buffer, *buffers, steps[0], kept, n, steps[1], parts)
+        launches[kind + "+"](size, local, *buffers, *numbers)
+        steps = (parts, 1) if kind == "row" else (1, total)
+        launches["merge"]((total,), None, out.buffer, *buffers, steps[0], total, n, steps[1], parts)
         return out
 
 
