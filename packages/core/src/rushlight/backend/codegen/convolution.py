@@ -44,6 +44,8 @@ class Convolutions:
             d, double = self.device.dialect, self.device.double
             if name == "k_gather":
                 body, signatures = text.gather(self.products.dtype, d), {name: text.GATHER}
+            elif name == "k_turn":
+                body, signatures = text.turn(self.products.dtype, d), {name: text.TURN}
             elif name == "k_fold":
                 body, signatures = text.fold(self.products.dtype, d), {name: text.FOLD}
             elif name == "k_runs":
@@ -138,9 +140,12 @@ class Convolutions:
         outer, channels, taps = weight.shape[0] // groups, weight.shape[1], prod(weight.shape[2:])
         inner, each = (outer, channels) if back else (channels, outer)
         if back:  # outputs of a group last, before the taps
-            whole = (groups, channels, outer, taps)
-            step = channels * taps
-            weight = weight.geometry(whole, (outer * step, taps, step, 1), 0).reshaped(whole)
+            turned = self.device.empty((groups, channels, outer * taps), weight.dtype)
+            self.kernel("k_turn")(
+                (-(-channels // text.TURNED), groups), (1, 1), turned.buffer, weight.buffer,
+                weight.offset, outer, channels, taps,
+            )  # fmt: skip
+            weight = turned
         return Matrix(weight, inner * taps, 1, 0, each * inner * taps)
 
     def _folded(

@@ -12,8 +12,11 @@ from .printing import memory_type
 DIRECT = "p p i64 p i64 p i64 i64 i64 i64 i64 i64 i64 i64 i64 i64"
 WEIGHT = "p p i64 p i64 p i64 i64 i64 i64 i64 i64 i64"
 RUNS = "p p i64 p p i64 i64 i64 i64 i64 i64 i64 i64"
+TURN = "p p i64 i64 i64 i64"
 FOLD = "p i64 p p i64 i64 i64"
 GATHER = "p p i64 p i64 i64 i64 i64 i64 i64 i64 i64 i64"
+#: Channels of a work-item that turns a weight.
+TURNED = 8
 
 
 def direct(dtype: DType, d: Any) -> str:
@@ -156,4 +159,21 @@ def fold(dtype: DType, d: Any) -> str:
         if (place >= 0) sum += x[t * positions + place];
     }}
     out[out_at + c * size + i] = sum;
+}}"""
+
+
+def turn(dtype: DType, d: Any) -> str:
+    """A weight (groups, outputs, channels, taps) with its channels before its outputs; some
+    channels a work-item, whose taps are neighbours in memory."""
+    kind = memory_type(dtype)
+    return f"""{d.kernel} k_turn({d.device} {kind}* restrict out,
+        const {d.device} {kind}* restrict w, const i64 w_at, const i64 outer, const i64 channels, const i64 taps) {{
+    const i64 c = GID(0) * {TURNED}, group = GID(1);
+    const i64 last = c + {TURNED} < channels ? c + {TURNED} : channels;
+    w += w_at + group * outer * channels * taps;
+    out += group * outer * channels * taps;
+    for (i64 o = 0; o < outer; o++)
+        for (i64 e = c; e < last; e++)
+            for (i64 t = 0; t < taps; t++)
+                out[(e * outer + o) * taps + t] = w[(o * channels + e) * taps + t];
 }}"""
