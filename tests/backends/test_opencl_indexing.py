@@ -220,3 +220,17 @@ def test_in_place_operators_need_no_further_memory() -> None:
     finally:
         device.memory.allocate = allocate
     assert not asked
+
+
+def test_rows_are_read_whole() -> None:
+    index = np.random.default_rng(0).integers(0, 20, (4, 3))
+    table = np.random.default_rng(1).standard_normal((20, 32)).astype(np.float32)
+
+    def run(device: str) -> Any:
+        x, j = rl.from_numpy(table).to(device), rl.from_numpy(index).to(device)
+        slabs = x.reshape(20, 2, 16).permute(1, 0, 2)
+        return x[j], x[:, 3:20][j - 20], x.to(rl.bfloat16)[j].float(), slabs.index_select(1, j[0])
+
+    same(run)
+    with pytest.raises(IndexError, match="23"):
+        rl.from_numpy(table).to("opencl")[rl.tensor([1, 23], device="opencl")].cpu()

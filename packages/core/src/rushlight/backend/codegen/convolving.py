@@ -167,7 +167,8 @@ def turn(dtype: DType, d: Any) -> str:
     channels a work-item, whose taps are neighbours in memory."""
     kind = memory_type(dtype)
     return f"""{d.kernel} k_turn({d.device} {kind}* restrict out,
-        const {d.device} {kind}* restrict w, const i64 w_at, const i64 outer, const i64 channels, const i64 taps) {{
+        const {d.device} {kind}* restrict w, const i64 w_at, const i64 outer,
+        const i64 channels, const i64 taps) {{
     const i64 c = GID(0) * {TURNED}, group = GID(1);
     const i64 last = c + {TURNED} < channels ? c + {TURNED} : channels;
     w += w_at + group * outer * channels * taps;

@@ -94,6 +94,10 @@ def as_index(x: DeviceArray) -> DeviceArray:
     return made
 
 
+#: Elements of a row from which on a processor copies rows instead of elements.
+_WIDE = 16
+
+
 class Gather:
     """Reads at indices.
 
@@ -121,7 +125,22 @@ class Gather:
         self.dtype = dtype
         self.negative = negative
         self.kind = kind
-        self._walks: dict[int, Walk] = {}
+        self._walks: dict[Any, Walk] = {}
+
+    def _rows(self) -> Walk:
+        """Rows that are contiguous, a work-item each."""
+        found = self._walks.get("rows")
+        if found is None:
+            type = WIDTHS[self.dtype.itemsize]
+            lines = index_lines(1, self.negative, "return;")
+            body = f"""i64 place = x_i;
+    {lines}
+    for (i64 c = 0; c < width; c++) out[out_i + c] = x[place + c];"""
+            found = self._walks["rows"] = Walk(
+                self.device, f"k_gather_rows_{'n' if self.negative else 'p'}",
+                {"out": type, "x": type, "j0": "i64"}, body, f"{index_scalars(1)} i64 width",
+            )  # fmt: skip
+        return found
 
     def _walk(self, count: int) -> Walk:
         found = self._walks.get(count)
@@ -157,8 +176,16 @@ class Gather:
         out: DeviceArray = self.device.empty(shape, self.dtype)
         if out.size:
             numbers = index_numbers(self.device, self.who, sizes, self.kind, self.message)
-            walk = self._walk(len(indices))
-            walk(shape, (out, out.strides), (x, strides), *indices, numbers=numbers)
+            where, steps = indices[0]
+            whole = len(indices) == 1 and len(shape) > 1 and shape[-1] >= _WIDE
+            if whole and self.device.flavour == "cpu" and strides[-1] == 1 and not steps[-1]:
+                self._rows()(
+                    shape[:-1], (out, out.strides[:-1]), (x, strides[:-1]), (where, steps[:-1]),
+                    numbers=(*numbers, shape[-1]),
+                )  # fmt: skip
+            else:
+                walk = self._walk(len(indices))
+                walk(shape, (out, out.strides), (x, strides), *indices, numbers=numbers)
             self.device.launched(are_suspect(indices, sizes, self.negative))
             keep_bounds(out, x)
         return out
