@@ -104,6 +104,10 @@ def adapter(library: str, device: str, threads: int) -> Any:
         import _tinygrad
 
         return _tinygrad.Tinygrad()
+    if library == "jax":
+        import _jax
+
+        return _jax.Jax(threads)
     return TorchLike(library, device, threads)
 
 

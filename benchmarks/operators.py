@@ -11,6 +11,8 @@ from rows import Row, distinct, integers, real
 GROUP = "operators"
 MILLION = 2**20
 ROWS: list[Row] = []
+#: Makes the inputs of each operator, for contenders whose calls are not torch's.
+DATA: dict[str, Callable[[], list[np.ndarray]]] = {}
 
 Function = Callable[..., Any]
 
@@ -58,6 +60,7 @@ def operator(
 
         return call
 
+    DATA[name] = data
     if forward:
         ROWS.append(Row(name, GROUP, prepare, tolerance, random=random))
     if backward:

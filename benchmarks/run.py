@@ -11,7 +11,8 @@ growth of a fresh process's largest resident memory from imports done to three t
 Times say nothing about another machine; only ratios are meant to be compared.
 
 tinygrad computes on its CL device.  It looks for a system's libOpenCL; where there is none, it is
-given the loader that comes with pyopencl (`pip install pyopencl[pocl] tinygrad`).
+given the loader that comes with pyopencl (`pip install pyopencl[pocl] tinygrad`).  JAX compiles
+each row whole (`pip install jax`).  Contenders that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ CONTENDERS = {
         Contender("rushlight-numpy", "rushlight", environment={"RUSHLIGHT_CPU_KERNELS": "numpy"}),
         Contender("rushlight-opencl", "rushlight", "opencl:0"),
         Contender("tinygrad", "tinygrad", "CL", patience=10.0),
+        Contender("jax", "jax", patience=3.0),
     )
 }
 MEMORY_STEPS = 3
@@ -54,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
 
         _profile.profile(cases.ROWS[options.profile], options.device, options.threads)
         return
-    contenders = [CONTENDERS[name] for name in options.contenders.split(",")]
+    contenders = installed([CONTENDERS[name] for name in options.contenders.split(",")])
     effort = QUICK if options.quick else Effort()
     if options.rounds:
         effort = Effort(**{**vars(effort), "rounds": options.rounds, "row": 60.0})
@@ -68,6 +70,17 @@ def main(arguments: list[str] | None = None) -> None:
         options.markdown.write_text(page)
     if options.json:
         options.json.write_text(json.dumps(groups, indent=1))
+
+
+def installed(contenders: list[Contender]) -> list[Contender]:
+    """The contenders whose library is there; says which are left out."""
+    found = [c for c in contenders if importlib.util.find_spec(c.library)]
+    for missing in contenders:
+        if missing not in found:
+            print(f"{missing.name} is left out: {missing.library} is not installed", flush=True)
+    if not found:
+        sys.exit("none of the contenders is installed")
+    return found
 
 
 def parser() -> argparse.ArgumentParser:

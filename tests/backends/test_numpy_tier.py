@@ -14,7 +14,16 @@ import pytest
 import rushlight
 from rushlight_cpu import _native
 from rushlight_cpu.device import CpuDevice, make_backend
-from rushlight_cpu.kernels import _memory, _parallel, elementwise, normalization, products
+from rushlight_cpu.kernels import (
+    _memory,
+    _parallel,
+    _strips,
+    _windows,
+    convolution,
+    elementwise,
+    normalization,
+    products,
+)
 from rushlight_cpu.kernels._memory import LEAST, Pool
 
 MIB = 2**20
@@ -327,3 +336,32 @@ def test_memory_of_products_comes_from_the_pool() -> None:
     before = _memory.POOL.stats()["allocated"]
     kept = products.mm(x, x)
     assert _memory.POOL.stats()["allocated"] > before and (kept == 600).all()
+
+
+@pytest.mark.parametrize("strips", [1, 3000, 2**20], ids=["bands", "few-images", "whole"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel_size", [(3, 3), (1, 1), (5, 2), (1, 4)], ids=str)
+def test_convolution_over_strips(
+    monkeypatch: pytest.MonkeyPatch, kernel_size: tuple[int, int], stride: int, strips: int
+) -> None:
+    monkeypatch.setattr(_strips, "STRIPS", strips)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((5, 3, 13, 9))[:, :, ::-1]
+    x[2, 1, 4, 4] = np.inf
+    weight = rng.standard_normal((4, 3, *kernel_size))
+    for padding in ((0, 0), (2, 1), (0, 3)):
+        for dilation in ((1, 1), (1, 2)):
+            settings: Any = ((stride, stride), padding, dilation)
+            size = convolution._output_size(x.shape[2:], kernel_size, *settings)
+            found, expected = (np.full((5, 4, *size), 7.0) for _ in range(2))
+            _strips.conv(x, weight, *settings, found, 1e9)
+            _windows.conv(x, weight, *settings, expected, 1.0)
+            np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_convolution_with_padding_beyond_the_image() -> None:
+    x, weight = np.ones((1, 1, 2, 2)), np.ones((1, 1, 3, 3))
+    out = kernel("conv", rushlight.float64)(
+        x, weight, stride=(1, 1), padding=(4, 4), dilation=(1, 1), groups=1
+    )
+    assert out.shape == (1, 1, 8, 8) and out.sum() == 36 and out[0, 0, :2].sum() == 0

@@ -142,3 +142,25 @@ def test_worker_reports_errors_and_memory():
         assert worker.ask(60, do="memory", row="mlp_784_256_10", steps=2)["bytes"] > 2**20
     finally:
         worker.close()
+
+
+def test_contenders_that_are_not_installed_are_left_out(capsys: pytest.CaptureFixture) -> None:
+    run, harness = module("run"), module("_harness")
+    here, gone = harness.Contender("numpy", "numpy"), harness.Contender("gone", "no_such_library")
+    assert run.installed([here, gone]) == [here]
+    assert capsys.readouterr().out == "gone is left out: no_such_library is not installed\n"
+    with pytest.raises(SystemExit, match="none of the contenders is installed"):
+        run.installed([gone])
+
+
+def test_every_row_written_for_jax_is_a_row() -> None:
+    operators, ours = module("operators"), module("_jax")
+    names = ours.operator_functions(_AnyModule()).keys()
+    assert names and names <= operators.DATA.keys()
+
+
+class _AnyModule:
+    """Stands for JAX where only names are asked."""
+
+    def __getattr__(self, name: str) -> object:
+        return _AnyModule()

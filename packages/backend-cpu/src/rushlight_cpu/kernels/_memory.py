@@ -23,18 +23,18 @@ from rushlight_cpu.kernels._common import Array, prod
 
 #: From how many bytes on results come from the pool: below, NumPy's own memory is as fast.
 LEAST = 2**20
-#: Sizes from here on are rounded to multiples of a huge page, smaller ones to powers of two.
-_HUGE, _PAGE = 2**22, 2**21
+#: Sizes from the first on are rounded to multiples of a huge page, smaller ones to the last.
+_HUGE, _PAGE, _STEP = 2**22, 2**21, 2**18
 _ALIGNMENT = 64
 #: Idle buffers of other sizes may take so much, or this part of what is in use, before a new one
-#: is made: enough for a training step to find all its memory again, and no more.
-_SLACK, _SHARE = 2**26, 0.25
+#: is made. In a program that repeats itself none is made, so all is found again however little
+#: this is; memory of sizes that do not come back is what it bounds.
+_SLACK, _SHARE = 2**23, 0.125
 
 
 def _rounded(nbytes: int) -> int:
-    if nbytes >= _HUGE:
-        return -(-nbytes // _PAGE) * _PAGE
-    return 1 << (nbytes - 1).bit_length()
+    unit = _PAGE if nbytes >= _HUGE else _STEP
+    return -(-nbytes // unit) * unit
 
 
 def _default_limit() -> int:

@@ -26,7 +26,7 @@ _linear_weight, _bmm = _of_family("linear_weight"), _of_family("bmm")
 
 # Multiply-adds from which BLAS would use threads of its own.
 _THREADED = 2**16
-# Rows of a result that stay together: cuts at multiples of them do not change a number.
+# Rows or columns of a result that stay together: cuts at multiples of them do not change a number.
 _ROWS = 64
 # What a thread must get for a split to pay, in passes of an element (16 multiply-adds): 0.1 ms.
 _ENOUGH = 5e5
@@ -42,11 +42,17 @@ def mm(x: Array, y: Array) -> Array:
         return found
     found = _memory.empty((rows, columns), x.dtype)
 
+    # Each part packs the other operand whole, so the longer side is cut.
+    wide = columns > rows
+
     def part(start: int, stop: int) -> None:
         some = slice(start * _ROWS, stop * _ROWS)
-        np.matmul(x[some], y, out=found[some])
+        if wide:
+            np.matmul(x, y[:, some], out=found[:, some])
+        else:
+            np.matmul(x[some], y, out=found[some])
 
-    units = -(-rows // _ROWS)
+    units = -(-(columns if wide else rows) // _ROWS)
     _parallel.split(units, products / 16, part, enough=_ENOUGH)
     return found
 
