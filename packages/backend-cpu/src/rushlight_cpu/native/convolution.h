@@ -108,6 +108,17 @@ static inline int64_t conv_ceil(int64_t a, int64_t b) { return (a + b - 1) / b; 
 
 /* Copies of rows */
 
+#if defined(__AVX512F__)
+/* Lane l is src[2 * l] where the mask has it, else 0; nothing else is read. */
+static inline __m512 conv_load_pairs(__mmask16 mask, const float *src) {
+    const uint32_t both = _pdep_u32(mask, 0x55555555);
+    const __m512i even =
+        _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    return _mm512_permutex2var_ps(_mm512_maskz_loadu_ps((__mmask16)both, src), even,
+                                  _mm512_maskz_loadu_ps((__mmask16)(both >> 16), src + 16));
+}
+#endif
+
 /* dst[i] = src[i * step] for i in [lo, hi), else 0, for i in [0, n); up to RL_LANES - 1 more
    values behind dst[n) are undefined afterwards.  Nothing else of src is read. */
 static inline void conv_copy_row(float *dst, const float *src, int64_t lo, int64_t hi, int64_t n,
@@ -122,6 +133,8 @@ static inline void conv_copy_row(float *dst, const float *src, int64_t lo, int64
         const __mmask16 mask = (__mmask16)(((1u << to) - 1) & ~((1u << from) - 1));
         if (step == 1) {
             _mm512_storeu_ps(dst + i, _mm512_maskz_loadu_ps(mask, src + i));
+        } else if (step == 2) {
+            _mm512_storeu_ps(dst + i, conv_load_pairs(mask, src + 2 * i));
         } else {
             const __m512i lane = _mm512_mullo_epi32(
                 _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
@@ -156,7 +169,7 @@ static inline conv_row conv_plan_row(int64_t lo, int64_t hi, int64_t n, int64_t 
     conv_row row = {.lo = lo, .hi = hi, .n = n, .step = step};
 #if defined(__AVX512F__)
     const int64_t chunks = conv_ceil(n, 16);
-    row.chunks = step == 1 && chunks <= 8 ? (int)chunks : 0;
+    row.chunks = step <= 2 && chunks <= 8 ? (int)chunks : 0;
     for (int i = 0; i < row.chunks; i++) {
         const int64_t begin = conv_min(conv_max(lo - 16 * i, 0), 16);
         const int64_t end = conv_min(conv_max(hi - 16 * i, begin), 16);
@@ -171,9 +184,10 @@ static inline void conv_copy_planned(const conv_row *row, float *dst, const floa
                                      bool inside) {
 #if defined(__AVX512F__)
     if (row->chunks) {
-        for (int i = 0; i < row->chunks; i++, dst += 16, src += 16) {
+        for (int i = 0; i < row->chunks; i++, dst += 16, src += 16 * row->step) {
             const __mmask16 mask = inside ? row->masks[i] : 0;
-            _mm512_storeu_ps(dst, _mm512_maskz_loadu_ps(mask, src));
+            _mm512_storeu_ps(dst, row->step == 1 ? _mm512_maskz_loadu_ps(mask, src)
+                                                 : conv_load_pairs(mask, src));
         }
         return;
     }
@@ -219,6 +233,16 @@ static inline void conv_transpose_16(float *to, int64_t ld, const float *x, int6
         _mm512_storeu_ps(to + (i + 8) * ld, _mm512_shuffle_f32x4(b[i], b[i + 8], 0xdd));
         _mm512_storeu_ps(to + (i + 12) * ld, _mm512_shuffle_f32x4(b[i + 4], b[i + 12], 0xdd));
     }
+}
+#endif
+
+#if defined(__AVX512F__)
+/* dst[2 * i] = src[i] for i in [0, min(n, 8)), and nothing else is touched. */
+static inline void conv_store_pairs(float *dst, const float *src, int64_t n) {
+    const __m512i twice = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
+    const __mmask16 mask = (__mmask16)(n < 8 ? (1u << n) - 1 : 0xff);
+    const __m512 x = _mm512_maskz_loadu_ps(mask, src);
+    _mm512_mask_storeu_ps(dst, (__mmask16)_pdep_u32(mask, 0x5555), _mm512_permutexvar_ps(twice, x));
 }
 #endif
 

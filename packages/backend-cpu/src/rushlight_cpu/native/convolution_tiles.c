@@ -98,9 +98,13 @@ static void store_tile(const work *w, const float *c, int64_t group, int64_t m,
         for (int64_t i = 0; i < rows; i++, to += w->out_plane, from += MOST_COLUMNS) {
             if (step == 1) {
                 conv_store_row(to, from, length);
-            } else {
-                for (int64_t n = 0; n < length; n++) to[n * step] = from[n];
+                continue;
             }
+            int64_t n = 0;
+#if defined(__AVX512F__)
+            for (; step == 2 && n < length; n += 8) conv_store_pairs(to + 2 * n, from + n, length - n);
+#endif
+            for (; n < length; n++) to[n * step] = from[n];
         }
     }
 }
@@ -132,6 +136,14 @@ static void fill_offsets(const work *w, int32_t *offsets, int64_t step) {
     for (int64_t k = 0; k < w->depth; k++) {
         offsets[k] = (int32_t)(k / taps * step + w->x_taps[k % taps]);
     }
+}
+
+/* Where the tiles of some columns begin: they are of about the same width, for those of one vector
+   have a load for each multiply-add. */
+static int64_t tile_start(const work *w, int64_t columns, int64_t tile) {
+    const int64_t unit = w->height < RL_MR ? 2 * RL_LANES : RL_LANES; /* of narrow tiles */
+    const int64_t tiles = conv_ceil(columns, w->width);
+    return conv_min(tile * conv_ceil(columns, unit) / tiles * unit, columns);
 }
 
 /* Planes */
@@ -203,8 +215,8 @@ static void planes_task(void *context, int64_t index) {
     int64_t reach = 1;
     for (int d = 0; d < CONV_DIMS; d++) reach += (counts[d] - 1) * w->steps[d];
     column_run runs[MOST_RUNS];
-    for (int64_t at = 0; at < reach; at += w->width) {
-        const int64_t end = conv_min(at + w->width, reach);
+    for (int64_t tile = 0, at = 0; at < reach; tile++, at = tile_start(w, reach, tile)) {
+        const int64_t end = tile_start(w, reach, tile + 1);
         const int count = flat_runs(w, counts, begin, image, at, end, runs);
         if (count) all_rows(w, &depth, group, 0, p->rows, planes + at, end - at, runs, count);
     }
@@ -332,14 +344,14 @@ typedef struct {
 } pieces;
 
 static void add_pieces(pieces *all, int64_t column, const column_run *runs, int count,
-                       const int64_t *from, const int64_t *lo, const int64_t *hi) {
+                       const int64_t *from, const int64_t *lo, const int64_t *hi, int64_t step) {
     for (int r = 0; r < count; r++) {
         for (int64_t i = 0; i < runs[r].length; i += 16) {
             const int64_t begin = conv_min(conv_max(lo[r] - i, 0), 16);
             const int64_t end = conv_min(conv_max(hi[r] - i, begin), 16);
             all->mask[all->count] = (__mmask16)(((1u << end) - 1) & ~((1u << begin) - 1));
             all->column[all->count] = (int32_t)(column + runs[r].column + i);
-            all->from[all->count++] = from[r] + i;
+            all->from[all->count++] = from[r] + i * step;
         }
     }
 }
@@ -358,7 +370,7 @@ static void copy_columns(const work *w, float *to, int64_t group, const column_r
     all.count = 0;
     int64_t vectors = 0;
     for (int r = 0; r < count; r++) vectors += conv_ceil(runs[r].length, 16);
-    const bool fits = step == 1 && vectors * p->taps <= MOST_PIECES;
+    const bool fits = step <= 2 && vectors * p->taps <= MOST_PIECES;
 #endif
     for (int64_t t = 0; t < p->taps; t++) {
         for (int r = 0; r < count; r++) {
@@ -374,7 +386,7 @@ static void copy_columns(const work *w, float *to, int64_t group, const column_r
 #if defined(__AVX512F__)
         /* Channel by channel if it can be had: then both sides are gone through in order. */
         if (fits) {
-            add_pieces(&all, t * w->pitch, runs, count, from, lo, hi);
+            add_pieces(&all, t * w->pitch, runs, count, from, lo, hi, step);
             continue;
         }
 #endif
@@ -385,8 +397,10 @@ static void copy_columns(const work *w, float *to, int64_t group, const column_r
         const float *plane = x + c * w->in_plane;
         float *into = to + c * p->taps * w->pitch;
         for (int i = 0; i < all.count; i++) {
+            const float *piece = plane + all.from[i];
             _mm512_storeu_ps(into + all.column[i],
-                             _mm512_maskz_loadu_ps(all.mask[i], plane + all.from[i]));
+                             step == 1 ? _mm512_maskz_loadu_ps(all.mask[i], piece)
+                                       : conv_load_pairs(all.mask[i], piece));
         }
     }
 #endif
@@ -399,7 +413,7 @@ static void columns_task(void *context, int64_t index) {
     const int64_t part = index % w->parts, tile = index / w->parts % w->tiles;
     const int64_t group = index / w->parts / w->tiles;
     column_run runs[MOST_RUNS];
-    const int64_t begin = tile * w->width, end = conv_min(begin + w->width, w->total);
+    const int64_t begin = tile_start(w, w->total, tile), end = tile_start(w, w->total, tile + 1);
     const int count = column_runs(w, begin, end, runs);
     copy_columns(w, w->shared + (group * w->tiles + tile) * channels * w->p->taps * w->pitch, group,
                  runs, count, part * channels / w->parts, (part + 1) * channels / w->parts);
@@ -411,7 +425,7 @@ static void tile_task(void *context, int64_t index) {
     const int64_t part = index % w->parts, tile = index / w->parts % w->tiles;
     const int64_t group = index / w->parts / w->tiles;
     column_run runs[MOST_RUNS];
-    const int64_t begin = tile * w->width, end = conv_min(begin + w->width, w->total);
+    const int64_t begin = tile_start(w, w->total, tile), end = tile_start(w, w->total, tile + 1);
     const int count = column_runs(w, begin, end, runs);
     const conv_depth depth = {w->depth, w->offsets};
     const int64_t panels = conv_ceil(p->rows, w->height);
@@ -471,8 +485,10 @@ static void point_task(void *context, int64_t index) {
     const int64_t stop = conv_min((block + 1) * w->block, w->pixels);
     const float *x = p->x + (image * p->groups + group) * p->channels * w->in_plane;
     const bool last = image == p->batch - 1 && group == p->groups - 1;
-    for (int64_t at = block * w->block; at < stop; at += w->width) {
-        const int64_t end = conv_min(at + w->width, stop);
+    const int64_t begin = block * w->block;
+    for (int64_t tile = 0, at = begin; at < stop;
+         tile++, at = begin + tile_start(w, stop - begin, tile)) {
+        const int64_t end = begin + tile_start(w, stop - begin, tile + 1);
         const column_run run = {0, end - at, image, {0, 0, at}};
         const conv_depth depth = {w->depth, w->offsets};
         if (last && at + w->width > w->pixels) { /* would read past the end of the array */
@@ -508,13 +524,13 @@ static bool run_points(work *w) {
     return true;
 }
 
-/* How many times the time of the pixels alone all positions take.  Tiles of one vector have a load
-   for each multiply-add, and take more than their share. */
+/* How many times the time of the pixels alone all positions take.  Tiles of fewer vectors have more
+   loads for each multiply-add, and take more than their share. */
 static double wasted(const work *w, int64_t positions) {
-    const int64_t tail = conv_ceil(positions % w->width, RL_LANES);
-    const int64_t full = positions / w->width * (w->width / RL_LANES);
-    const double more = tail && tail * RL_LANES < w->width ? 0.6 / (double)(tail * tail) : 0;
-    return ((double)(full + tail) + more) * RL_LANES / (double)w->pixels;
+    const int64_t vectors = conv_ceil(positions, RL_LANES);
+    const int64_t missing = conv_ceil(positions, w->width) * (w->width / RL_LANES) - vectors;
+    const double more = vectors == 1 ? 0.6 : 0.3 * (double)missing;
+    return ((double)vectors + more) * RL_LANES / (double)w->pixels;
 }
 
 /* Cost per pixel and tap of a layout of planes. */
@@ -570,7 +586,25 @@ static void gather_rows(void *context, int64_t begin, int64_t end) {
     const int64_t row = p->channels * p->taps;
     bool whole = true; /* all taps in their order */
     for (int64_t t = 0; t < p->taps; t++) whole &= p->weight_at[t] == t;
-    for (int64_t n = 0; n < p->channels; n++) {
+    int64_t n = 0;
+#if defined(__AVX512F__)
+    const __m512i lane =
+        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i from_step = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)p->weight_channel));
+    const __m512i to_step = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)p->taps));
+    for (; !whole && n + 16 <= p->channels; n += 16) {
+        for (int64_t i = begin; i < end; i++) {
+            const float *from = p->weight + i / p->rows * p->weight_group +
+                                i % p->rows * p->weight_row + n * p->weight_channel;
+            float *to = c->to + i * row + n * p->taps;
+            for (int64_t t = 0; t < p->taps; t++) {
+                _mm512_i32scatter_ps(to + t, to_step,
+                                     _mm512_i32gather_ps(from_step, from + p->weight_at[t], 4), 4);
+            }
+        }
+    }
+#endif
+    for (; n < p->channels; n++) {
         for (int64_t i = begin; i < end; i++) { /* whole cache lines of the source, by turns */
             const float *from = p->weight + i / p->rows * p->weight_group +
                                 i % p->rows * p->weight_row + n * p->weight_channel;
