@@ -142,3 +142,18 @@ def test_functions_with_loops(name: str) -> None:
         function(a.to("opencl"), b.to("opencl")).cpu().numpy(), function(a, b).numpy(),
         rtol=2e-6, atol=1e-30,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("n", "k"), [(100, 7), (100, 64), (100, 65), (16, 16), (33, 1), (5, 0)])
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "int64"])
+def test_the_first_of_rows_are_those_of_their_stable_order(name: str, n: int, k: int) -> None:
+    values = np.rint(np.random.default_rng(n).standard_normal((6, n)) * 5).astype(np.float32)
+    if name == "float32":
+        values[0, n // 2] = np.nan
+    x = rl.from_numpy(values).to(getattr(rl, name))
+    for largest in (True, False):
+        found, places = x.to("opencl").topk(k, 1, largest)
+        order = x.argsort(dim=1, descending=largest, stable=True)[:, :k]
+        np.testing.assert_array_equal(places.cpu().numpy(), order.numpy())
+        expected = x.gather(1, order).float().numpy()
+        np.testing.assert_array_equal(found.cpu().float().numpy(), expected)

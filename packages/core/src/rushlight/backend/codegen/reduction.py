@@ -32,7 +32,7 @@ LANES = 16
 STRIP = 128
 _GROUP = 128
 _MINIMUM = 4096
-_STRETCH = 64
+_STRETCH = 32
 
 
 @dataclass(frozen=True)

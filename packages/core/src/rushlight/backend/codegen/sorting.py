@@ -35,6 +35,8 @@ _BLOCK = 32
 _DIGITS = 2048
 _LONG = 512
 _STRETCH = 4096
+# So many first of a row are kept in order by themselves, on processors.
+_FEW = 64
 
 
 def _sort_text(d: Any, pairs: bool) -> str:
@@ -229,6 +231,35 @@ def _key(type: DType, descending: bool) -> str:
 _NAN = {False: "0x7fc00000u", True: "0x7ff8000000000000UL"}
 
 
+def _first_text(d: Any) -> str:
+    """The kernel "k_first": the least `k` keys of a row, in order, a row a work-item."""
+    return f"""{d.kernel} k_first({d.device} i64* out, const {d.device} u64* key, const i64 rows,
+        const i64 n, const i64 k) {{
+    const i64 r = GID(0);
+    if (r >= rows) return;
+    key += r * n;
+    u64 best[{_FEW}], most = ~(u64)0;
+    i64 have = 0, i = 0;
+    while (i < n) {{
+        if (have == k && i + 16 <= n) {{  // mostly there is nothing in 16 of them
+            u64 counts = 0;
+            for (int j = 0; j < 16; j++) counts |= (u64)(key[i + j] < most);
+            if (!counts) {{ i += 16; continue; }}
+        }}
+        const i64 end = i + 16 < n ? i + 16 : n;
+        for (; i < end; i++) {{
+            const u64 mine = key[i];
+            if (have == k && mine >= most) continue;
+            i64 at = have < k ? have++ : k - 1;
+            for (; at > 0 && best[at - 1] > mine; at--) best[at] = best[at - 1];
+            best[at] = mine;
+            most = best[have - 1];
+        }}
+    }}
+    for (i64 j = 0; j < k; j++) out[r * k + j] = (i64)(u32)best[j];
+}}"""
+
+
 class Order:
     """The stable order of rows on one device.
 
@@ -279,12 +310,8 @@ class Order:
 
     def __call__(self, x: DeviceArray, descending: bool = False) -> DeviceArray:
         """The positions, int64, of dense rows in their order."""
-        device = self.device
-        if x.shape[1] >> 32:
-            raise ValueError(f"a row of {x.shape[1]} elements is longer than can be sorted")
-        key = device.empty(x.shape, uint64)
-        strides = row_major(x.shape)
-        self._walk("keys", descending)(x.shape, (key, strides), (x, x.strides), (0, (0, 1)))
+        device, strides = self.device, row_major(x.shape)
+        key = self._filled(x, descending)
         if self.pairs:
             pos = device.empty(x.shape, uint32)
             self._walk("number")(x.shape, (pos, strides), (0, (0, 1)))
@@ -293,6 +320,31 @@ class Order:
             found, _ = _sorted(device, key, None, (32, 64))
         out: DeviceArray = device.empty(x.shape, int64)
         self._walk("finish")(x.shape, (out, strides), (found or x, strides))
+        return out
+
+    def _filled(self, x: DeviceArray, descending: bool) -> DeviceArray:
+        """Keys of rows."""
+        if x.shape[1] >> 32:
+            raise ValueError(f"a row of {x.shape[1]} elements is longer than can be sorted")
+        key: DeviceArray = self.device.empty(x.shape, uint64)
+        where = (key, row_major(x.shape))
+        self._walk("keys", descending)(x.shape, where, (x, x.strides), (0, (0, 1)))
+        return key
+
+    def first(self, x: DeviceArray, k: int, descending: bool) -> DeviceArray:
+        """The positions of the first `k` of dense rows in their order."""
+        device, (rows, n) = self.device, x.shape
+        out: DeviceArray = device.empty((rows, k), int64)
+        if not out.size:
+            return out
+        if self.pairs or k > _FEW or device.flavour != "cpu":
+            positions = self(x, descending)
+            made: DeviceArray = device.dense(positions.geometry((rows, k), positions.strides, 0))
+            return made
+        source = program([_first_text(device.dialect)], device.dialect, device.double)
+        launch = device.compile(source, {"k_first": "p p i64 i64 i64"})["k_first"]
+        key = self._filled(x, descending)
+        launch((rows,), (1,), out.buffer, key.buffer, rows, n, k)
         return out
 
     def values(self, x: DeviceArray, positions: DeviceArray) -> DeviceArray:
@@ -340,8 +392,7 @@ def topk_kernel(device: Any, dtype: DType) -> Kernel:
         x: DeviceArray, *, k: int, dim: int, largest: bool = True, sorted: bool = True
     ) -> tuple[DeviceArray, DeviceArray]:
         rows = of_rows(x, dim)
-        positions = order(rows, largest)
-        first = device.dense(positions.geometry((rows.shape[0], k), positions.strides, 0))
+        first = order.first(rows, k, largest)
         values = order.values(rows, first)
         return turned_back(values, x.shape, dim), turned_back(first, x.shape, dim)
 
