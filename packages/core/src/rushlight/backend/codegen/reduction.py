@@ -49,8 +49,10 @@ class Fold:
         lanes: Accumulators of one work-item in the CPU flavour.
         screen: Whether an element may change the accumulators. Where it is given, and there is
             one lane, stretches of which no element may are passed over.
+        centre: Type of a number that every result has beforehand, a second operand; `$c` in `step`.
 
-    In `step` and `merge`, `$a0`, `$a1` are the accumulators, `$o0`, `$o1` the others.
+    In `step` and `merge`, `$a0`, `$a1` are the accumulators, `$o0`, `$o1` the others.  In `finish`,
+    `n` is the number of elements.
     """
 
     types: tuple[DType, ...]
@@ -61,6 +63,7 @@ class Fold:
     result: DType
     lanes: int = LANES
     screen: str = ""
+    centre: DType | None = None
 
 
 def _put(text: str, a: Callable[[int], str], o: Callable[[int], str] | None = None) -> str:
@@ -124,6 +127,8 @@ class Reduction:
             ]
         else:
             sources = [f"const {d.device} {memory_type(self.dtype)}* x", "const i64 x_at"]
+            if self.fold.centre:
+                sources.append(f"const {d.device} {memory_type(self.fold.centre)}* c")
         numbers = {
             "row": "step kept n chunk parts", "column": "step kept n chunk parts slab",
             "merge": "step kept n chunk parts",
@@ -131,7 +136,7 @@ class Reduction:
         arguments = ", ".join([*outs, *sources, *[f"const i64 {w}" for w in numbers]])
         signature = " ".join(
             ["p"] * len(outs)
-            + (["p"] * len(sources) if kind == "merge" else ["p", "i64"])
+            + (["p"] * len(sources) if kind == "merge" else ["p", "i64", "p"][: len(sources)])
             + ["i64"] * len(numbers)
         )
         body = {"row": self._row, "column": self._column, "merge": self._merge}[kind](partial)
@@ -145,8 +150,9 @@ class Reduction:
         c = "bool" if type is bool_ else suffix(type)
         return f"const {c} x_ = {self._element(place)};"
 
-    def _step(self, a: Callable[[int], str], index: str) -> str:
-        return _put(self.fold.step, a).replace("$x", "x_").replace("$i", index)
+    def _step(self, a: Callable[[int], str], index: str, kept: str = "k") -> str:
+        text = _put(self.fold.step, a).replace("$x", "x_").replace("$i", index)
+        return text.replace("$c", f"c[{kept}]")
 
     def _row(self, partial: bool) -> str:
         one = lambda k: f"a{k}"
@@ -229,7 +235,7 @@ class Reduction:
             for (; i < stop; i++) {{
                 const i64 begin = x_at + z * slab + i * step + k;
                 for (int j = 0; j < {bound}; j++) {{
-                    {self._x("begin + j")} {self._step(lane, "i")}
+                    {self._x("begin + j")} {self._step(lane, "i", "z * kept + k + j")}
                 }}
             }}
             for (int j = 0; j < {bound}; j++) {{ {_put(self.fold.merge, total, lane)} }}
@@ -274,8 +280,14 @@ class Reduction:
 
     # -- call --------------------------------------------------------------------------------
 
-    def __call__(self, x: DeviceArray, dim: tuple[int, ...], keepdim: bool) -> DeviceArray:
-        """Reduces over dimensions."""
+    def __call__(
+        self,
+        x: DeviceArray,
+        dim: tuple[int, ...],
+        keepdim: bool,
+        centre: DeviceArray | None = None,
+    ) -> DeviceArray:
+        """Reduces over dimensions; `centre` is dense and has an element for each result."""
         x.settled()
         inside = set(dim)
         kept = [d for d in range(len(x.shape)) if d not in inside]
@@ -290,7 +302,7 @@ class Reduction:
         order = sorted(inside, key=lambda d: -x.strides[d])
         n = math.prod([x.shape[d] for d in order])
         if n == 0:
-            self._launch("row", out, x, 0, out.size, 0, 1)
+            self._launch("row", out, x, centre, 0, out.size, 0, 1)
             return out
         k_sizes, (k_steps,) = coalesced(shape, [tuple([x.strides[d] for d in kept])])
         r_sizes, (r_steps,) = coalesced(
@@ -298,14 +310,14 @@ class Reduction:
         )
         if len(k_sizes) == 1 and len(r_sizes) == 1:
             if r_steps[0] == 1 or n == 1:
-                return self._launch("row", out, x, k_steps[0], k_sizes[0], n, 0)
+                return self._launch("row", out, x, centre, k_steps[0], k_sizes[0], n, 0)
             if k_steps[0] == 1 and k_sizes[0] > 1:
-                return self._launch("column", out, x, r_steps[0], k_sizes[0], n, 0)
+                return self._launch("column", out, x, centre, r_steps[0], k_sizes[0], n, 0)
         if len(k_sizes) == 2 and len(r_sizes) == 1 and k_steps[0] == 1 and k_sizes[0] >= LANES:
             (kept_, slabs), (_, slab) = k_sizes, k_steps
-            return self._launch("column", out, x, r_steps[0], kept_, n, 0, slabs, slab)
+            return self._launch("column", out, x, centre, r_steps[0], kept_, n, 0, slabs, slab)
         x = self._rows_first(x, kept, order)
-        return self._launch("row", out, x, n, out.size, n, 0)
+        return self._launch("row", out, x, centre, n, out.size, n, 0)
 
     def _rows_first(self, x: DeviceArray, kept: list[int], order: list[int]) -> DeviceArray:
         """A dense copy whose last dimensions are those that are reduced."""
@@ -317,8 +329,8 @@ class Reduction:
         return made
 
     def _launch(
-        self, kind: str, out: DeviceArray, x: DeviceArray, step: int, kept: int, n: int,
-        parts: int, slabs: int = 1, slab: int = 0,
+        self, kind: str, out: DeviceArray, x: DeviceArray, centre: DeviceArray | None, step: int,
+        kept: int, n: int, parts: int, slabs: int = 1, slab: int = 0,
     ) -> DeviceArray:  # fmt: skip
         """Launches a kind of kernel; that of columns serves several slabs of rows and columns."""
         gpu = self.device.flavour == "gpu"
@@ -342,7 +354,8 @@ class Reduction:
         total = kept * slabs
         if kind == "column":
             size, local, more = (*size, slabs), local and (*local, 1), (slab,)
-        numbers = (x.buffer, x.offset, step, kept, n, chunk, parts, *more)
+        given = () if centre is None else (centre.buffer,)
+        numbers = (x.buffer, x.offset, *given, step, kept, n, chunk, parts, *more)
         if parts == 1:
             launches[kind](size, local, out.buffer, *numbers)
             return out
