@@ -258,6 +258,7 @@ class Kernels:
         self.part = dtype.to_real()
         self.products = Products(device, dtype)
         self._made: dict[str, MatrixKernel] = {}
+        self._others: dict[tuple[str, DType], Any] = {}
 
     def kernel(
         self, name: str, operands: str, scalars: str, body: str, **how: bool
@@ -278,7 +279,11 @@ class Kernels:
 
     def operator(self, name: str, *operands: DeviceArray, **attributes: Any) -> Any:
         """Calls the kernel of another operator."""
-        return self.device.kernels_of(name, operands[0].dtype)(*operands, **attributes)
+        key = name, operands[0].dtype
+        found = self._others.get(key)
+        if found is None:  # a kernel that is made anew prints its text anew
+            found = self._others[key] = self.device.kernels_of(*key)
+        return found(*operands, **attributes)
 
     def adjoint(self, x: DeviceArray) -> DeviceArray:
         """The conjugate transpose of each matrix; a view where it can be."""

@@ -5,7 +5,8 @@ columns are the singular values.  A QR factorization of what is left, its column
 order, gives vectors that are orthonormal even where values are zero.
 
 All pairs of a round are disjoint and rotate at once: one kernel goes through the rounds of small
-matrices, of large ones each round is launched, with a part for each pair.
+matrices, of large ones each round is launched, with a part for each pair.  Eigenvectors of A^H A do
+most of the work beforehand; that their squares lose digits is what the rotations then mend.
 
 References:
     Golub and Van Loan (2013), Matrix Computations, 4th edition, 8.6.
@@ -22,12 +23,14 @@ from ..._dtypes import DType, int32, int64
 from .._singularities import not_converged
 from .array import DeviceArray, broadcast_shape, row_major
 from .matrices import broadcast, copied, restored, stacked, transposed
-from .qr import Reflections
 from .registry import Family, Kernel
+from .symmetric_eigen import SymmetricEigen
 
 singular_values = Family()
-#: Up to so many columns, one kernel does everything.
-_SMALL = 40
+#: From so many columns on, eigenvectors of A^H A turn a matrix first; few sweeps are left then.
+_TURNED = 24
+#: Up to so many columns, one kernel does all rounds.
+_SMALL = {"cpu": 128, "gpu": 40}
 _SWEEPS = 40
 _LANES = 16
 
@@ -189,7 +192,7 @@ for (i64 i = 0; i < rows; i++) LANES(l) sum[l] += square_$T(x[i * columns + c + 
 LANES(l) out[c + l] = sum[l];"""
 
 
-class SingularValues(Reflections):
+class SingularValues(SymmetricEigen):
     """Singular value decompositions of (batch, m, n)."""
 
     def rotated(self, x: DeviceArray, vectors: bool, who: str) -> tuple[DeviceArray, ...]:
@@ -207,7 +210,9 @@ class SingularValues(Reflections):
             "prepare", "$T g $T v $R scale i32 turned i32 info", "n m vectors", _PREPARE
         )
         prepare(count, g, v, scale, turned, info, n, m, vectors)
-        if n <= _SMALL:
+        if n >= _TURNED and not self.device.to_host(info).any():
+            g, v = self._turned(g, who)
+        if n <= _SMALL[self.device.flavour]:
             sweeps = self.kernel(
                 "jacobi", "$T g $T v $R scale i32 turned i32 info", "n m vectors",
                 self._with_dots(_ROTATE_ALL),
@@ -223,6 +228,17 @@ class SingularValues(Reflections):
         )
         sort(count, g, scale, norms, values, order, n, m)
         return g, v, order, values
+
+    def _turned(self, g: DeviceArray, who: str) -> tuple[DeviceArray, DeviceArray]:
+        """Rows that are nearly orthogonal, and what they were turned by.
+
+        However imprecise the eigenvectors are, they are orthonormal, so the result is exact.
+        """
+        other = self.operator("conj", g) if self.dtype.is_complex else g
+        _, vectors = self.values(who, self.product(other, transposed(g)), True)
+        assert vectors is not None
+        turn: DeviceArray = self.device.dense(transposed(vectors))
+        return self.product(turn, g), turn
 
     def _rounds(
         self, g: DeviceArray, v: DeviceArray, scale: DeviceArray, turned: DeviceArray,
