@@ -183,6 +183,65 @@ def test_kernels_that_pass_through_float32(native: Any, name: str) -> None:
             )
 
 
+SUMS: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
+    ((3, 5), (1,)),
+    ((4, 1, 2100), (2,)),
+    ((2, 3, 700), (1, 2)),
+    ((150_001,), (0,)),
+    ((3, 70_000), (1,)),
+    ((6, 1, 5), (0, 1, 2)),
+    ((7, 9), (0,)),
+]
+
+
+@names
+@pytest.mark.parametrize("function", ["sum", "mean"])
+@pytest.mark.parametrize(("shape", "dim"), SUMS)
+def test_sums_over_the_last_axes_and_others(
+    native: Any, name: str, function: str, shape: tuple[int, ...], dim: tuple[int, ...]
+) -> None:
+    x = numbers(name, *shape)
+    for keepdim in (False, True):
+        got = kernel(native, function)(x, dim=dim, keepdim=keepdim)
+        exact = x.astype(np.float64)
+        wanted = getattr(np, function)(exact, axis=dim, keepdims=keepdim)
+        same(got, np.asarray(wanted, np.float32).astype(HOST[name]))
+    x[(0,) * x.ndim] = np.nan
+    got = kernel(native, function)(x, dim=dim, keepdim=False).astype(np.float32)
+    assert np.isnan(got.reshape(-1)[0])
+    assert not np.isnan(got.reshape(-1)[1:]).any()
+
+
+@names
+@pytest.mark.parametrize("shape", [(2, 3), (1, 1), (300, 17), (5, 49), (3, 4096), (2, 5000)])
+def test_softmax_of_the_last_axis(native: Any, name: str, shape: tuple[int, ...]) -> None:
+    x, g = numbers(name, *shape), numbers(name, *shape, seed=1)
+    x[0, 0] = -np.inf
+    for function in ("softmax", "log_softmax"):
+        exact = NUMPY.find_kernel(function, rushlight.float64)
+        out = kernel(native, function)(x, dim=1)
+        close(name, out, exact(x.astype(np.float64), dim=1).astype(HOST[name]))
+        function = f"{function}_backward"
+        exact = NUMPY.find_kernel(function, rushlight.float64)
+        wanted = exact(g.astype(np.float64), out.astype(np.float64), dim=1)
+        got = kernel(native, function)(g, out, dim=1)
+        assert got.dtype == HOST[name]
+        np.testing.assert_allclose(
+            got.astype(np.float32), wanted, rtol=CLOSE[name], atol=CLOSE[name]
+        )
+    x[-1, -1] = np.nan
+    assert np.isnan(kernel(native, "softmax")(x, dim=1)[-1].astype(np.float32)).all()
+
+
+@names
+def test_running_sums_are_rounded_once(native: Any, name: str) -> None:
+    x = numbers(name, 40, 300)
+    for dim in (0, 1):
+        got = kernel(native, "cumsum")(x, dim=dim)
+        wanted = np.cumsum(x.astype(np.float32), axis=dim, dtype=np.float32)
+        close(name, got, wanted.astype(HOST[name]), at_most=4)
+
+
 @names
 def test_results_do_not_depend_on_the_number_of_threads(native: Any, name: str) -> None:
     library = native.runtime(0).tier.library
@@ -191,8 +250,9 @@ def test_results_do_not_depend_on_the_number_of_threads(native: Any, name: str) 
         results = []
         for threads in (1, 3):
             library.set_threads(threads)
-            made = kernel(native, "exp")(x.T), kernel(native, "softmax")(x, dim=1)
-            results.append([made[0].tobytes(), made[1].tobytes()])
+            made = [kernel(native, "exp")(x.T), kernel(native, "softmax")(x, dim=1)]
+            made += [kernel(native, "sum")(x, dim=dim, keepdim=False) for dim in ((1,), (0, 1))]
+            results.append([result.tobytes() for result in made])
     finally:
         library.set_threads(before)
     assert results[0] == results[1]

@@ -112,6 +112,16 @@ def test_running_sums_agree(native: Any, sizes: Any, dim: int, dtype: Any, seed:
 
 
 @pytest.mark.parametrize("name", ["cumsum", "reverse_cumsum"])
+@pytest.mark.parametrize("shape", [(3,), (40,), (40_000,), (5, 40), (40, 5)])
+def test_running_sums_of_negative_zeros_keep_the_sign(
+    native: Any, name: str, shape: tuple[int, ...]
+) -> None:
+    for dtype in (rushlight.float32, rushlight.float64):
+        x = np.full(shape, -0.0, dtype.numpy)
+        assert np.signbit(native.find_kernel(name, dtype)(x, dim=0)).all()
+
+
+@pytest.mark.parametrize("name", ["cumsum", "reverse_cumsum"])
 def test_running_sums_of_infinities_and_nan(native: Any, name: str) -> None:
     x = np.ones((3, 50), np.float32)
     x[0, 20], x[1, 30], x[2, 3], x[2, 40] = np.nan, np.inf, np.inf, -np.inf

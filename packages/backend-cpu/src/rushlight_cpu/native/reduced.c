@@ -1,13 +1,17 @@
 /* 16-bit floats in kernels that know float: operands widened before, results rounded once after.
 
-   Sums thus accumulate in float.  What is elementwise needs no copies: see elementwise.c. */
+   Sums thus accumulate in float.  What is elementwise needs no copies: see elementwise.c, and for
+   the usual sums and softmax reduced_rows.c. */
+#include "reduced_rows.h"
 #include "rl.h"
+#include "rl_softmax.h"
 
 extern const rl_kernel rl_attention_kernels[];
 extern const rl_kernel rl_convolution_kernels[];
 extern const rl_kernel rl_matmul_kernels[];
 extern const rl_kernel rl_reduction_kernels[];
 extern const rl_kernel rl_row_norm_kernels[];
+extern const rl_kernel rl_scan_kernels[];
 extern const rl_kernel rl_softmax_kernels[];
 
 #define MOST_ARGUMENTS 24
@@ -15,7 +19,9 @@ extern const rl_kernel rl_softmax_kernels[];
 typedef struct {
     const rl_kernel *table;
     const char *name;
-    int keep; /* bits of the results that stay float: saved statistics */
+    int keep;           /* bits of the results that stay float: saved statistics */
+    rl_function direct; /* what is tried first, with its data; or NULL */
+    const void *data;
 } widening;
 
 static bool is_half(PyObject *x, int type) {
@@ -54,6 +60,11 @@ static PyObject *widened(const rl_call *call) {
     }
     int type = PyArray_TYPE(RL_ARRAY(call->args[0]));
     if (type != NPY_HALF && type != rl_bfloat16()) return RL_DECLINE;
+    if (w->direct) {
+        const rl_call same = {call->args, call->count, call->names, w->data};
+        PyObject *result = w->direct(&same);
+        if (result != RL_DECLINE) return result;
+    }
     Py_ssize_t ready = 0;
     bool failed = false;
     for (; ready < all && !failed; ready++) {
@@ -77,7 +88,10 @@ static PyObject *widened(const rl_call *call) {
 }
 
 #define ROW(table, name, keep)                                                                    \
-    {name, "reduced", widened, &(const widening){rl_##table##_kernels, name, keep}}
+    {name, "reduced", widened, &(const widening){rl_##table##_kernels, name, keep, NULL, NULL}}
+#define DIRECT(table, name, direct, data)                                                         \
+    {name, "reduced", widened,                                                                    \
+     &(const widening){rl_##table##_kernels, name, 0, direct, (const void *)(intptr_t)(data)}}
 
 const rl_kernel rl_reduced_kernels[] = {
     ROW(attention, "scaled_dot_product_attention", 1 << 1),
@@ -90,8 +104,8 @@ const rl_kernel rl_reduced_kernels[] = {
     ROW(matmul, "bmm", 0),
     ROW(matmul, "linear", 0),
     ROW(matmul, "addmm", 0),
-    ROW(reduction, "sum", 0),
-    ROW(reduction, "mean", 0),
+    DIRECT(reduction, "sum", rl_sum_reduced, 0),
+    DIRECT(reduction, "mean", rl_sum_reduced, 1),
     ROW(reduction, "amax", 0),
     ROW(reduction, "amin", 0),
     ROW(row_norm, "native_layer_norm", 1 << 1 | 1 << 2),
@@ -100,10 +114,12 @@ const rl_kernel rl_reduced_kernels[] = {
     ROW(row_norm, "layer_norm_backward", 0),
     ROW(row_norm, "rms_norm_backward", 0),
     ROW(row_norm, "group_norm_backward", 0),
-    ROW(softmax, "softmax", 0),
-    ROW(softmax, "log_softmax", 0),
-    ROW(softmax, "softmax_backward", 0),
-    ROW(softmax, "log_softmax_backward", 0),
+    ROW(scan, "cumsum", 0),
+    ROW(scan, "reverse_cumsum", 0),
+    DIRECT(softmax, "softmax", rl_softmax_reduced, SOFTMAX),
+    DIRECT(softmax, "log_softmax", rl_softmax_reduced, LOG_SOFTMAX),
+    DIRECT(softmax, "softmax_backward", rl_softmax_reduced, SOFTMAX_BACKWARD),
+    DIRECT(softmax, "log_softmax_backward", rl_softmax_reduced, LOG_SOFTMAX_BACKWARD),
     ROW(softmax, "logsumexp", 0),
     {0},
 };

@@ -3,14 +3,17 @@
 static const __typeof__(((M){0})[0]) F(numbers)[16] = {0, 1, 2,  3,  4,  5,  6,  7,
                                                        8, 9, 10, 11, 12, 13, 14, 15};
 
-/* v moved by s lanes to the end (to the front if reversed), with zeros behind.  The mask is made by
-   vector operations, which compilers take out of loops. */
+/* What adding does not change: -0 of floats, for 0 would turn a -0 into 0. */
+static inline V F(nothing)(void) { return (V){0} * (T)-1; }
+
+/* v moved by s lanes to the end (to the front if reversed), with nothing behind.  The mask is made
+   by vector operations, which compilers take out of loops. */
 static inline V F(moved)(V v, int s, bool reversed) {
     M from;
     memcpy(&from, F(numbers), sizeof from);
     from += reversed ? s : -s;
     M inside = (from >= 0) & (from < LANES);
-    return __builtin_shuffle(v, (V){0}, (from & inside) | (LANES & ~inside));
+    return __builtin_shuffle(v, F(nothing)(), (from & inside) | (LANES & ~inside));
 }
 
 /* One lane in all of them. */
@@ -26,10 +29,10 @@ static inline V F(scanned)(V v, bool reversed) {
 }
 
 static inline void F(row)(const T *x, T *out, int64_t n, bool reversed) {
-    T carry = 0;
+    T carry;
     int64_t whole = n / LANES * LANES;
     if (!reversed) {
-        V before = {0};
+        V before = F(nothing)();
         for (int64_t i = 0; i < whole; i += LANES) {
             V v;
             memcpy(&v, x + i, sizeof v);
@@ -42,7 +45,7 @@ static inline void F(row)(const T *x, T *out, int64_t n, bool reversed) {
         for (int64_t i = whole; i < n; i++) out[i] = carry += x[i];
         return;
     }
-    V after = {0};
+    V after = F(nothing)();
     int64_t i = n;
     for (; i >= LANES; i -= LANES) {
         V v;
@@ -87,7 +90,7 @@ static void F(piece)(const scan *s, int64_t begin, int64_t end) {
 }
 
 static void F(carries)(const scan *s, int64_t pieces) {
-    T *carry = s->carries, sum = 0;
+    T *carry = s->carries, sum = F(nothing)()[0];
     const T *out = s->out;
     for (int64_t k = 0; k < pieces; k++) {
         int64_t p = s->reversed ? pieces - 1 - k : k, begin = p * PIECE, end = begin + PIECE;
