@@ -359,6 +359,24 @@ def test_convolution_over_strips(
             np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("strips", [1, 3000, 2**20], ids=["bands", "few-images", "whole"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients_of_weights_over_strips(
+    monkeypatch: pytest.MonkeyPatch, threads: int, stride: int, strips: int
+) -> None:
+    monkeypatch.setattr(_strips, "STRIPS", strips)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((5, 2, 13, 9))
+    settings: Any = ((3, 4), (stride, stride), (2, 1), (1, 2))
+    size = convolution._output_size(x.shape[2:], *settings)
+    g = rng.standard_normal((5, 4, *size))
+    found = _strips.conv_grad_weight(g, x, *settings, 1e9)
+    expected = _windows.conv_grad_weight(g, x, *settings, lambda part: [part(0, 5)])
+    np.testing.assert_allclose(found, expected, atol=1e-11)
+    _parallel.set_thread_count(1)
+    np.testing.assert_array_equal(found, _strips.conv_grad_weight(g, x, *settings, 1e9))
+
+
 def test_convolution_with_padding_beyond_the_image() -> None:
     x, weight = np.ones((1, 1, 2, 2)), np.ones((1, 1, 3, 3))
     out = kernel("conv", rushlight.float64)(

@@ -9,6 +9,9 @@ is rubbish, and the product of each output row is a call of BLAS.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
+
 import numpy as np
 
 from rushlight_cpu.kernels import _parallel
@@ -33,13 +36,13 @@ class _Strips:
     """Sizes of a two-dimensional convolution, and its workspace for one thread."""
 
     def __init__(
-        self, x: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes, out: Array
+        self, x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, out: Array
     ) -> None:
         self.x, self.out = x, out
         self.stride, self.padding, self.dilation = stride, padding, dilation
-        self.outer, self.channels, self.height, self.width = weight.shape
-        # (outputs, kernel row * kernel column * channels)
-        self.matrix = np.ascontiguousarray(weight.transpose(0, 2, 3, 1)).reshape(self.outer, -1)
+        self.outer, self.channels = out.shape[1], x.shape[1]
+        self.height, self.width = kernel
+        self.taps = self.channels * self.height * self.width
         self.rows, self.columns = out.shape[2:]
         line = self.columns * (self.width * self.channels * stride[0] + self.outer)
         rest = self.columns * self.width * self.channels * max(0, self.height - stride[0])
@@ -52,35 +55,53 @@ class _Strips:
         """Input rows that `rows` output rows see."""
         return int((rows - 1) * self.stride[0] + self.height)
 
-    def run(self, start: int, stop: int) -> None:
-        """Computes some images."""
-        images = min(self.images, stop - start)
-        length = images * self.columns
-        strips = empty(self.span(self.band) * self.width * self.channels * length, self.x.dtype)
-        room = empty(self.band * self.outer * length, self.x.dtype)
-        for first in range(start, stop, images):
-            some = slice(first, min(first + images, stop))
-            for top in range(0, self.rows, self.band):
-                self._compute(some, slice(top, min(top + self.band, self.rows)), strips, room)
+    def convolve(self, matrix: Array, start: int, stop: int) -> None:
+        """Computes `out` of some images; the matrix is (outputs, kernel * inputs)."""
+        strips, room = self._workspace(stop - start)
+        for some, rows in self._chunks(start, stop):
+            seen = self._seen(some, rows, strips)
+            lines, _, length = seen.shape
+            product = room[: lines * self.outer * length].reshape(lines, self.outer, length)
+            np.matmul(matrix, seen, out=product)
+            found = product.reshape(lines, self.outer, -1, self.columns)
+            self.out[some, :, rows] = found.transpose(2, 1, 0, 3)
 
-    def _compute(self, some: slice, rows: slice, strips: Array, room: Array) -> None:
-        count, lines = some.stop - some.start, rows.stop - rows.start
+    def correlate(self, start: int, stop: int) -> Array:
+        """The gradient of the matrix that some images give, `out` being the gradients of theirs."""
+        strips, room = self._workspace(stop - start)
+        total: Array = np.zeros((self.outer, self.taps), self.x.dtype)
+        for some, rows in self._chunks(start, stop):
+            seen = self._seen(some, rows, strips)
+            lines, _, length = seen.shape
+            grads = room[: lines * self.outer * length].reshape(lines, self.outer, length)
+            into = grads.reshape(lines, self.outer, -1, self.columns)
+            into[...] = self.out[some, :, rows].transpose(2, 1, 0, 3)
+            total += np.matmul(grads, seen.swapaxes(1, 2)).sum(axis=0)
+        return total
+
+    def _workspace(self, images: int) -> tuple[Array, Array]:
+        length = min(self.images, images) * self.columns
+        size = self.span(self.band) * self.width * self.channels * length
+        dtype = self.x.dtype
+        return empty(size, dtype), empty(self.band * self.outer * length, dtype)
+
+    def _chunks(self, start: int, stop: int) -> Iterator[tuple[slice, slice]]:
+        """Images and rows worked on together."""
+        for first in range(start, stop, self.images):
+            for top in range(0, self.rows, self.band):
+                rows = slice(top, min(top + self.band, self.rows))
+                yield slice(first, min(first + self.images, stop)), rows
+
+    def _seen(self, some: slice, rows: slice, strips: Array) -> Array:
+        """(rows, kernel rows * columns * inputs, pixels) that the images show."""
+        lines, count = rows.stop - rows.start, some.stop - some.start
         shape = (self.span(lines), self.width, self.channels, count, self.columns)
         loaded = strips[: prod(shape)].reshape(shape)
         self._load(some, rows.start * self.stride[0] - self.padding[0], loaded)
-        length = count * self.columns
-        line, one = loaded.strides[0], loaded.itemsize
-        seen: Array = np.ndarray(
-            (lines, self.matrix.shape[1], length),
-            loaded.dtype,
-            loaded,
-            0,
-            (line * self.stride[0], length * one, one),
-        )
-        product = room[: lines * self.outer * length].reshape(lines, self.outer, length)
-        np.matmul(self.matrix, seen, out=product)
-        found = product.reshape(lines, self.outer, count, self.columns)
-        self.out[some, :, rows] = found.transpose(2, 1, 0, 3)
+        length, one = count * self.columns, loaded.itemsize
+        steps = (loaded.strides[0] * self.stride[0], length * one, one)
+        seen: Array = np.ndarray((lines, self.taps, length), loaded.dtype, loaded, 0, steps)
+        return seen
 
     def _load(self, some: slice, top: int, strips: Array) -> None:
         """Fills strips from row `top` of the images on; what lies outside of them is zero."""
@@ -102,17 +123,52 @@ class _Strips:
                 into[..., left:right] = source[top + low : top + high, :, :, begin:end:step]
 
 
+def _flat(
+    x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, out: Array
+) -> _Strips:
+    """The same convolution in two dimensions, without rows that are not seen."""
+    if len(kernel) == 1:
+        x, out = x[:, :, None], out[:, :, None]
+        kernel, stride, padding, dilation = (
+            (1, *kernel), (1, *stride), (0, *padding), (1, *dilation)
+        )  # fmt: skip
+    elif kernel[0] == 1 and stride[0] > 1 and padding[0] == 0:
+        x, stride = x[:, :, :: stride[0]], (1, stride[1])
+    return _Strips(x, kernel, stride, padding, dilation, out)
+
+
 def conv(
     x: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes, out: Array, work: float
 ) -> Array:
     """Fills `out` (image, output, *out) with the cross-correlation of `x` and `weight`."""
-    if weight.ndim == 3:
-        x, weight, flat = x[:, :, None], weight[:, :, None], out[:, :, None]
-        stride, padding, dilation = (1, *stride), (0, *padding), (1, *dilation)
-    else:
-        flat = out
-        if weight.shape[2] == 1 and stride[0] > 1 and padding[0] == 0:
-            x, stride = x[:, :, :: stride[0]], (1, stride[1])  # other rows are not seen
-    strips = _Strips(x, weight, stride, padding, dilation, flat)
-    _parallel.split(len(x), work, strips.run, enough=ENOUGH)
+    strips = _flat(x, weight.shape[2:], stride, padding, dilation, out)
+    order = (0, *range(2, weight.ndim), 1)
+    matrix = np.ascontiguousarray(weight.transpose(order)).reshape(weight.shape[0], -1)
+    task = functools.partial(strips.convolve, matrix)
+    _parallel.split(len(x), work, task, enough=ENOUGH)
     return out
+
+
+def conv_grad_weight(
+    g: Array,
+    x: Array,
+    kernel: Sizes,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+    work: float,
+) -> Array:
+    """The gradient of the weight: what each run of images gives, summed in their order."""
+    strips = _flat(x, kernel, stride, padding, dilation, g)
+    runs = -(-len(x) // strips.images)
+
+    def part(start: int, stop: int) -> list[Array]:
+        many = strips.images
+        return [
+            strips.correlate(run * many, min((run + 1) * many, len(x)))
+            for run in range(start, stop)
+        ]
+
+    parts = [each for found in _parallel.split(runs, work, part, enough=ENOUGH) for each in found]
+    total = np.add.reduce(parts).reshape(g.shape[1], *kernel, x.shape[1])
+    return np.ascontiguousarray(np.moveaxis(total, -1, 1))

@@ -348,6 +348,10 @@ def conv_grad_weight(
         )
     ):
         return _windows.conv_grad_weight(g, x, kernel_size, stride, padding, dilation, split)
+    # Of few channels windows come in short runs; strips do not mind.
+    if prod(kernel_size) > 1 and _strips.suits(kernel_size, dilation, groups):
+        work = prod(kernel_size) * inner * g.size / 16
+        return _strips.conv_grad_weight(g, x, kernel_size, stride, padding, dilation, work)
     geo = _Geometry(x.shape[2:], kernel_size, stride, padding, dilation, outer // groups)
     if inner == groups > 1:
         return _depthwise_grad_weight(g, x, geo, shape)

@@ -15,6 +15,7 @@
 #define HUGE_FROM (4096 * 1024) /* from here, ask for huge pages */
 #define HUGE_PAGE (2048 * 1024)
 #define CLASSES 256
+#define SLACK (8192 * 1024) /* idle bytes, or an eighth of the peak: see take() */
 #define HEADER 64
 
 /* Stands in front of the data, which keeps their alignment. */
@@ -65,6 +66,10 @@ static void *take(size_t bytes) {
         leave_line(b);
         reused++;
     } else {
+        /* A program that repeats itself makes no new blocks and finds all of its memory again;
+           what is idle now is of sizes that may not come back. */
+        size_t allowed = peak_bytes / 8 > SLACK ? peak_bytes / 8 : SLACK;
+        while (oldest && idle_bytes > allowed) drop_oldest();
         void *room;
         bool huge = rounded >= HUGE_FROM;
         while (posix_memalign(&room, huge ? HUGE_PAGE : 64, rounded + HEADER)) {
