@@ -159,11 +159,11 @@ _OWN = {
 }""",
     "atan2": """f32 atan2_f32(f32 y, f32 x) {
     f32 a = abs_f32(x), b = abs_f32(y), most = b > a ? b : a, least = b > a ? a : b;
-    f32 ratio = least / (most == 0 ? 1.0f : most);
-    f32 t = atan_f32((least == most) & (most != 0) ? 1.0f : ratio);
+    f32 t = atan_f32(least / most), same = most == 0 ? 0.0f : 0.78539816339744830962f;
+    t = least == most ? same : t;
     t = b > a ? 1.57079632679489661923f - t : t;
     t = (i32)AS_u32(x) < 0 ? 3.14159265358979323846f - t : t;
-    return (x != x) | (y != y) ? NAN : copysign_f32(t, y);
+    return copysign_f32(t, y);  // NaN, where an operand is
 }""",
     "hypot": """f32 hypot_f32(f32 x, f32 y) {
     f32 a = abs_f32(x), b = abs_f32(y), most = b > a ? b : a;
