@@ -339,6 +339,11 @@ def conv_grad_weight(
         work = prod(kernel_size) * (inner // groups) * g.size / 16
         return _parallel.split(batch, work, part)
 
+    # Of few channels windows come in short runs; strips do not mind.
+    short = prod(kernel_size) > 1 and not _windows.suits_weight(kernel_size, inner)
+    if short and _strips.suits(kernel_size, dilation, groups):
+        work = prod(kernel_size) * inner * g.size / 16
+        return _strips.conv_grad_weight(g, x, kernel_size, stride, padding, dilation, work)
     if (
         groups == 1
         and prod(kernel_size) > 1
@@ -348,10 +353,6 @@ def conv_grad_weight(
         )
     ):
         return _windows.conv_grad_weight(g, x, kernel_size, stride, padding, dilation, split)
-    # Of few channels windows come in short runs; strips do not mind.
-    if prod(kernel_size) > 1 and _strips.suits(kernel_size, dilation, groups):
-        work = prod(kernel_size) * inner * g.size / 16
-        return _strips.conv_grad_weight(g, x, kernel_size, stride, padding, dilation, work)
     geo = _Geometry(x.shape[2:], kernel_size, stride, padding, dilation, outer // groups)
     if inner == groups > 1:
         return _depthwise_grad_weight(g, x, geo, shape)
