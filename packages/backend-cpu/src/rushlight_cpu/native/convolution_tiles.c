@@ -588,11 +588,12 @@ static void gather_rows(void *context, int64_t begin, int64_t end) {
     for (int64_t t = 0; t < p->taps; t++) whole &= p->weight_at[t] == t;
     int64_t n = 0;
 #if defined(__AVX512F__)
+    const bool near = !whole && p->weight_channel <= INT32_MAX / 16;
     const __m512i lane =
         _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     const __m512i from_step = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)p->weight_channel));
     const __m512i to_step = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)p->taps));
-    for (; !whole && n + 16 <= p->channels; n += 16) {
+    for (; near && n + 16 <= p->channels; n += 16) {
         for (int64_t i = begin; i < end; i++) {
             const float *from = p->weight + i / p->rows * p->weight_group +
                                 i % p->rows * p->weight_row + n * p->weight_channel;

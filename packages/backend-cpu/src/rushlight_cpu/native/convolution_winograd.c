@@ -19,6 +19,7 @@
 #define BLOCK_FLOATS ((int64_t)56 << 10)  /* of products between two steps */
 #define ALL_FLOATS ((int64_t)8 << 20)     /* of points and products of many strips */
 #define CHANNEL_BLOCK 64
+#define MOST_STEP (INT32_MAX / RL_LANES) /* lanes of a weight have offsets of 32 bits */
 /* Costs in multiply-adds: of a value to and fro, of one of the weight, of a pass, and of a
    multiply-add done the plain way. */
 #define TRANSFORM 25
@@ -348,6 +349,7 @@ static void output_task(void *context, int64_t index) {
 /* Whether a pass is a 3x3 window in steps of 1 over two dimensions, which `first` begins. */
 static bool is_window(const conv_pass *p, int64_t *first) {
     if (p->taps != 9 || p->groups != 1 || p->count[0] != 1 || p->in_size[0] != 1) return false;
+    if (conv_max(p->weight_row, p->weight_channel) > MOST_STEP) return false;
     for (int d = 0; d < CONV_DIMS; d++) {
         if (p->in_step[d] != 1 || p->out_step[d] != 1 || p->base[d]) return false;
         if (p->count[d] != p->out_size[d]) return false;
