@@ -22,10 +22,11 @@ static inline void lstm_row(int64_t n, const float *restrict x, const float *res
     }
 }
 
-/* Gradients of the gate sums, and of the old cell state, which may replace that of the new one. */
+/* Gradients of the gate sums, and of the old cell state, which may replace that of the new. */
 static inline void lstm_row_backward(int64_t n, const float *restrict gh, const float *gc,
                                      const float *restrict c, const float *restrict cell,
-                                     const float *restrict active, float *restrict dgates, float *dc) {
+                                     const float *restrict active, float *restrict dgates,
+                                     float *dc) {
 #pragma GCC ivdep
     for (int64_t j = 0; j < n; j++) {
         float i = active[j], f = active[n + j], g = active[2 * n + j], o = active[3 * n + j];

@@ -84,7 +84,9 @@ PyObject *rl_sum_reduced(const rl_call *call) {
     npy_intp shape[RL_MAX_DIMS];
     int left;
     sums s;
-    if (call->count != 1 || rl_keywords(call) != 2 || !rl_is_array(call->args[0])) return RL_DECLINE;
+    if (call->count != 1 || rl_keywords(call) != 2 || !rl_is_array(call->args[0])) {
+        return RL_DECLINE;
+    }
     PyArrayObject *x = RL_ARRAY(call->args[0]);
     int type = PyArray_TYPE(x);
     int64_t size = PyArray_SIZE(x);

@@ -191,7 +191,7 @@ void rl_parallel(int64_t tasks, rl_task task, void *context) {
     take_tasks();
     inside = false;
     atomic_store(&open_, 0);
-    for (int left; (left = atomic_load(&active));) sleep_while(&active, left, LONGEST_SPIN);
+    for (int left; (left = atomic_load(&active));) sleep_while(&active, left, SHORT_SPIN);
     pthread_mutex_unlock(&entrance);
 }
 
