@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .spreading import own_threads, spread
+
 # Distributions and the names of their drivers; beside Intel's lies a script for its debugger.
 _PACKAGED = (
     ("pocl-binary-distribution", re.compile(r"libpocl-.*\.so[.\d]*")),
@@ -89,10 +91,13 @@ def found_devices() -> tuple[Any, ...]:
     list_drivers()
     import pyopencl as cl
 
+    before = own_threads()
     try:
         platforms = cl.get_platforms()
     except cl.LogicError:  # the loader's way to say that there is none
         platforms = []
+    if any(p.name.startswith("Portable Computing Language") for p in platforms):
+        spread(own_threads() - before)  # PoCL has started them when it was asked
     # A driver that the loader found in two ways is one platform, not two.
     unique = {(p.name, p.vendor, p.version): p for p in reversed(platforms)}
     devices = [d for p in reversed(unique.values()) for d in p.get_devices()]
