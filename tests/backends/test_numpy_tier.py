@@ -377,9 +377,66 @@ def test_gradients_of_weights_over_strips(
     np.testing.assert_array_equal(found, _strips.conv_grad_weight(g, x, *settings, 1e9))
 
 
+@pytest.mark.parametrize(
+    ("channels", "outer", "groups", "width"),
+    [(24, 16, 1, 3), (4, 8, 2, 3), (24, 40, 1, 1), (24, 24, 24, 3)],
+    ids=["windows", "planes", "pointwise", "depthwise"],
+)
+def test_gradients_of_weights_do_not_depend_on_the_number_of_threads(
+    channels: int, outer: int, groups: int, width: int
+) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((23, channels, 60, 60)).astype(np.float32)
+    g = rng.standard_normal((23, outer, 60, 60)).astype(np.float32)
+    weight = rng.standard_normal((outer, channels // groups, width, width)).astype(np.float32)
+    settings: Any = {
+        "stride": (1, 1), "padding": (width // 2,) * 2, "dilation": (1, 1), "groups": groups,
+    }  # fmt: skip
+    before = _parallel.thread_count()
+    found = []
+    try:
+        for count in (1, 2, 5):
+            _parallel.set_thread_count(count)
+            found.append((
+                kernel("conv_grad_weight")(g, x, kernel_size=(width, width), **settings),
+                kernel("conv_grad_input")(g, weight, input_size=(60, 60), **settings),
+                kernel("conv")(x, weight, **settings),
+            ))  # fmt: skip
+    finally:
+        _parallel.set_thread_count(before)
+    for others in found[1:]:
+        for other, one in zip(others, found[0], strict=True):
+            np.testing.assert_array_equal(other, one)
+
+
 def test_convolution_with_padding_beyond_the_image() -> None:
     x, weight = np.ones((1, 1, 2, 2)), np.ones((1, 1, 3, 3))
     out = kernel("conv", rushlight.float64)(
         x, weight, stride=(1, 1), padding=(4, 4), dilation=(1, 1), groups=1
     )
     assert out.shape == (1, 1, 8, 8) and out.sum() == 36 and out[0, 0, :2].sum() == 0
+
+
+# Recurrent layers
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("sizes", [(0, 2, 4), (3, 0, 4), (3, 2, 0), (0, 0, 0)], ids=str)
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("device", ["cpu", "cpu_numpy"])
+def test_layers_over_nothing(
+    device: str, name: str, sizes: tuple[int, int, int], reverse: bool
+) -> None:
+    steps, rows, hidden = sizes
+    wide = {"lstm": 4, "gru": 3, "rnn": 1}[name] * hidden
+    shapes = [(steps, rows, wide), (wide, hidden), (rows, hidden)]
+    shapes[2:2] = [(wide,)] if name == "gru" else []
+    shapes += [(rows, hidden)] if name == "lstm" else []
+    operands = [rushlight.ones(*shape, device=device, requires_grad=True) for shape in shapes]
+    settings = {"relu": False} if name == "rnn" else {}
+    found = getattr(rushlight.ops, f"{name}_sequence")(*operands, reverse=reverse, **settings)
+    out = found if name == "rnn" else found[0]
+    assert out.shape == (steps, rows, hidden)
+    out.sum().backward()
+    for operand in operands:
+        assert operand.grad.shape == operand.shape and (operand.grad == 0).all()

@@ -163,6 +163,37 @@ def split(
     return found
 
 
+# Most parts of a fixed split, and the elements that all their results may take together.
+_PARTS, _ROOM = 8, 2**22
+
+
+def fixed_split(
+    size: int, work: float, task: Callable[[int, int], T], *, length: int = 0, enough: float = 2e6
+) -> list[T]:
+    """Calls `task(start, stop)` on parts of `range(size)` whose cuts do not depend on the threads.
+
+    So sums of the results, and products whose shapes follow the cuts, are the same, to the bit,
+    for any number of threads.
+
+    Args:
+        size: How many units there are, such as images or rows.
+        work: What the whole takes, in elements passed through a ufunc.
+        task: Leaf work; results come back in order of the parts.
+        length: How many elements one result has.
+        enough: Least work of a part.
+    """
+    most = min(size, _PARTS, int(work / enough), max(2, _ROOM // max(1, length)))
+    # A power of two, so that two or four threads get the same.
+    parts = 1 << (max(1, most).bit_length() - 1)
+    bounds = [size * part // parts for part in range(parts + 1)]
+
+    def some(start: int, stop: int) -> list[T]:
+        return [task(bounds[number], bounds[number + 1]) for number in range(start, stop)]
+
+    found = split(parts, work, some, enough=enough)
+    return [result for results in found for result in results]
+
+
 class _Blas:
     """Holds the OpenBLAS that NumPy uses to one thread, if it is one whose switch we know."""
 

@@ -145,7 +145,7 @@ def conv(
     order = (0, *range(2, weight.ndim), 1)
     matrix = np.ascontiguousarray(weight.transpose(order)).reshape(weight.shape[0], -1)
     task = functools.partial(strips.convolve, matrix)
-    _parallel.split(len(x), work, task, enough=ENOUGH)
+    _parallel.fixed_split(len(x), work, task, enough=ENOUGH)
     return out
 
 

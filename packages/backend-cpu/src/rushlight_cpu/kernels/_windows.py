@@ -116,7 +116,7 @@ def conv(
             found = product.reshape(outer, last - first, *windows.out)
             out[first:last] = found.swapaxes(0, 1)
 
-    _parallel.split(len(x), work, part)
+    _parallel.fixed_split(len(x), work, part)
     return out
 
 
@@ -129,7 +129,7 @@ def conv_grad_weight(
     dilation: Sizes,
     split: Callable[..., list[Array]],
 ) -> Array:
-    """The gradient of the weight, whose parts `split` has computed side by side."""
+    """The gradient of the weight, whose parts, that are added up, `split` has computed."""
     outer, channels = g.shape[1], x.shape[1]
 
     def part(start: int, stop: int) -> Array:

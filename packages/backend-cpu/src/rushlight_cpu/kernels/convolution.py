@@ -259,7 +259,7 @@ def conv(
                 np.matmul(matrix, columns, out=room[:, :, piece])
             low.store_outputs(out[first:last])
 
-    _parallel.split(batch, _work(weight, out), part)
+    _parallel.fixed_split(batch, _work(weight, out), part)
     return out
 
 
@@ -314,7 +314,7 @@ def conv_grad_input(
                 low.add_columns(columns, piece, last - first)
             low.store_images(dx[first:last])
 
-    _parallel.split(batch, _work(weight, g), part)
+    _parallel.fixed_split(batch, _work(weight, g), part)
     return dx
 
 
@@ -337,7 +337,7 @@ def conv_grad_weight(
 
     def split(part: Callable[[int, int], Array]) -> list[Array]:
         work = prod(kernel_size) * (inner // groups) * g.size / 16
-        return _parallel.split(batch, work, part)
+        return _parallel.fixed_split(batch, work, part, length=prod(shape))
 
     # Of few channels windows come in short runs; strips do not mind.
     short = prod(kernel_size) > 1 and not _windows.suits_weight(kernel_size, inner)
@@ -457,7 +457,8 @@ def _depthwise_grad_weight(g: Array, x: Array, geo: _Geometry, shape: Sizes) -> 
                     dw[channels, :, tap] += np.einsum("cmp,cp->cm", flat, view[:, 0])
         return dw
 
-    total = sum(_parallel.split(batch, 2.0 * len(geo.taps) * g.size, part))
+    work = 2.0 * len(geo.taps) * g.size
+    total = sum(_parallel.fixed_split(batch, work, part, length=prod(shape)))
     return np.asarray(total).reshape(shape)
 
 

@@ -151,14 +151,14 @@ def lstm_sequence_backward(
                 a = active[t].reshape(n, 4, hidden)
                 slopes = a * (1 - a)
                 slopes[:, 2] = 1 - a[:, 2] * a[:, 2]
-                dgates[t] += ga[t] * slopes.reshape(n, -1)
+                dgates[t] += ga[t] * slopes.reshape(n, 4 * hidden)
             np.matmul(dgates[t], weight, out=dh)
     before = empty(out.shape, out.dtype)
-    if reverse:
+    if steps and reverse:
         before[:-1], before[-1] = out[1:], h
-    else:
+    elif steps:
         before[1:], before[0] = out[:-1], h
-    dweight = mm(dgates.reshape(steps * n, -1).T, before.reshape(steps * n, -1))
+    dweight = mm(dgates.reshape(steps * n, 4 * hidden).T, before.reshape(steps * n, hidden))
     return dgates, dweight, dh, dc
 
 

@@ -11,11 +11,13 @@ from .recurrent import gru_pointwise, gru_pointwise_backward
 
 def _before(h: Array, out: Array, reverse: bool) -> Array:
     """The hidden state before each step."""
+    if not len(out):
+        return out
     return np.concatenate([out[1:], h[None]] if reverse else [h[None], out[:-1]])
 
 
 def _rows(x: Array) -> Array:
-    return x.reshape(-1, x.shape[-1])
+    return x.reshape(len(x) * x.shape[1], x.shape[2])
 
 
 @reduced_precision()
