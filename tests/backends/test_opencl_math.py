@@ -66,3 +66,17 @@ def test_functions_of_two_arguments(name: str) -> None:
         exact = BINARY[name](x.astype(np.float64), y.astype(np.float64))
     a, b = (rl.from_numpy(v).to("opencl") for v in (x, y))
     within(getattr(rl, name)(a, b).cpu().numpy(), exact, 4)
+
+
+@pytest.mark.parametrize("size", [5, 64, 65, 1000, 4096])
+@pytest.mark.parametrize("name", ["sin", "cos", "tan"])
+def test_few_large_angles_among_small_ones(name: str, size: int) -> None:
+    x = np.random.default_rng(size).standard_normal(size).astype(np.float32) * 10
+    x[-1] = 1e10
+    x[size // 2] = np.float32(-2048.5)
+    x[size // 3] = np.nan
+    exact = UNARY[name](x.astype(np.float64))
+    device = rl.from_numpy(x).to("opencl")
+    within(getattr(rl, name)(device).cpu().numpy(), exact, 4)
+    every_other = getattr(rl, name)(device[::2]).cpu().numpy()
+    within(every_other, exact[::2], 4)

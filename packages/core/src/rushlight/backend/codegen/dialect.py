@@ -44,6 +44,9 @@ class Dialect:
             another definition is faster: ("floor", "f32") -> "__builtin_floorf".
         own_math: The prelude's polynomials serve float32 instead of the language's functions.
         contract: What lets the compiler make one operation of a product and a sum, from there on.
+        strip: What stands before a loop that is to be computed in wide vectors; flat kernels with
+            functions of `own_math` then do such a loop in each work-item. "" where work-items do
+            one element each.
         fence: Waits for the work-group, which then sees what it wrote to device memory too; ""
             where `barrier` does that.
     """
@@ -60,4 +63,5 @@ class Dialect:
     builtins: dict[tuple[str, str], str] = field(default_factory=dict)
     own_math: bool = False
     contract: str = ""
+    strip: str = ""
     fence: str = ""

@@ -7,10 +7,11 @@ coalesced dimensions, which become the range the kernel is launched over.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..._dtypes import DType, bool_
+from ..._dtypes import DType, bool_, float32
 from .array import (
     DeviceArray,
     broadcast_shape,
@@ -18,9 +19,10 @@ from .array import (
     coalesced,
     row_major,
 )
-from .dialect import suffix
-from .expression import Expr, computed, load, param
+from .dialect import Dialect, suffix
+from .expression import Expr, computed, load, ordered, param
 from .launcher import FLAT, Launch
+from .own_math import OWN, WITH_NEAR
 from .printing import loaded, memory_type, program, statements, write
 from .registry import Kernel
 
@@ -38,6 +40,7 @@ def source_of(
     params: Sequence[DType],
     rank: int,
     strided_out: bool,
+    strips: bool = False,
 ) -> tuple[str, str]:
     """Text and signature of an elementwise kernel.
 
@@ -50,6 +53,7 @@ def source_of(
         params: Types of attributes that are passed.
         rank: 0 for a flat kernel, else the number of dimensions.
         strided_out: Results lie in any memory, and get an offset and strides.
+        strips: A work-item of a flat kernel does `FLAT` elements.
     """
     d = device.dialect
     arguments: list[str] = []
@@ -60,7 +64,8 @@ def source_of(
         words.append(word)
 
     for k, (_, dtype) in enumerate(roots):
-        argument(f"{d.device} {memory_type(dtype)}* out{k}", "p")
+        alone = "restrict " if strips else ""  # it is fresh memory
+        argument(f"{d.device} {memory_type(dtype)}* {alone}out{k}", "p")
         if strided_out:
             argument(f"const i64 out{k}_at", "i64")
             for r in range(rank):
@@ -89,7 +94,8 @@ def source_of(
         argument(f"const i64 n{r}", "i64")
     lines: list[str] = []
     if rank == 0:
-        lines.append("const i64 i = GID(0);")
+        if not strips:
+            lines.append("const i64 i = GID(0);")
     else:
         lines += [f"const i64 i{r} = GID({r});" for r in range(min(rank, _RANK))]
         if rank > _RANK:
@@ -112,10 +118,61 @@ def source_of(
         if strided_out:
             place = f"out{k}_at + " + " + ".join(f"i{r} * out{k}_s{r}" for r in range(rank))
         lines.append(write(f"out{k}[{place}]", value, expr.type, dtype))
+    if strips:
+        lines = in_strips(lines, d.strip)
     text = "{} {}({}) {{\n    {}\n}}".format(
         d.kernel, name, ", ".join(arguments), "\n    ".join(lines)
     )
     return text, " ".join(words)
+
+
+_TURNING = re.compile(rf"= ({'|'.join(sorted(WITH_NEAR))})_f32\((\w+)\);")
+
+
+def takes_strips(roots: Sequence[tuple[Expr, DType]], dialect: Dialect) -> bool:
+    """The expressions have functions that are worth vectors of full width."""
+    return bool(dialect.strip) and any(
+        node.op in OWN and node.type is float32 for node in ordered(tuple(e for e, _ in roots))
+    )
+
+
+def in_strips(lines: list[str], before: str) -> list[str]:
+    """The statements for an element `i`, as those for a strip of elements.
+
+    Where a function has a shorter way for most arguments, the strip goes that way, and is done
+    again where one argument was not of those: a choice for each element would compute both.
+
+    Args:
+        lines: Statements of one element.
+        before: What stands before a loop.
+    """
+    loop = f"for (i64 i = first; i < first + {FLAT}; i++) {{"
+    made = [f"const i64 first = GID(0) * {FLAT};"]
+    near: list[str] = []
+    for line in lines:
+        found = _TURNING.search(line)
+        if found is None:
+            near.append(line)
+        else:
+            near.append(f"rare |= far_f32({found[2]});")
+            near.append(line.replace(f"= {found[1]}_f32", f"= near_{found[1]}_f32"))
+    if len(near) == len(lines):
+        return [*made, before, loop, *lines, "}"]
+    made.append("u32 rare = 0;")
+    return [*made, before, loop, *near, "}", "if (rare)", loop, *lines, "}"]
+
+
+def launched_in_strips(launch: Launch) -> Launch:
+    """The launch of a flat kernel by strips; sizes are those in elements."""
+
+    def launch_strips(
+        sizes: tuple[int, ...], local: tuple[int, ...] | None, *arguments: Any
+    ) -> None:
+        strips = sizes[0] // FLAT
+        # No work-item may be beyond the end, so groups must divide the range.
+        launch((strips,), (min(strips & -strips, 16),), *arguments)
+
+    return launch_strips
 
 
 class Elementwise:
@@ -159,11 +216,14 @@ class Elementwise:
         if found is None:
             roots = self.describe(dtypes, fixed, passed)
             present = [(m, t) for m, t in zip(modes, dtypes, strict=True) if t is not None]
+            strips = rank == 0 and takes_strips(roots, self.device.dialect)
             text, signature = source_of(
-                self.device, self.name, roots, present, passed, rank, strided_out
+                self.device, self.name, roots, present, passed, rank, strided_out, strips
             )
             source = program([text], self.device.dialect, self.device.double, self.more)
             launch = self.device.compile(source, {self.name: signature})[self.name]
+            if strips:
+                launch = launched_in_strips(launch)
             found = self._variants[key] = (launch, tuple(t for _, t in roots))
         return found
 

@@ -115,9 +115,18 @@ _OWN = {
     f32 e = exp_f32(abs_f32(x) * 0.5f), big = 0.5f * e * e;
     return big + 0.25f / big;
 }""",
+    # By a quarter of expm1, which does not overflow before the result does.
     "sinh": """f32 sinh_f32(f32 x) {
-    f32 a = abs_f32(x), e = exp_f32(a * 0.5f), t = expm1_f32(a > 30.0f ? 30.0f : a);
-    return copysign_f32(a > 30.0f ? 0.5f * e * e : 0.5f * (t + t / (t + 1.0f)), x);
+    f32 a = abs_f32(x), y = a > 89.5f ? 89.5f : a;
+    f32 n = rint_f32(y * 1.44269504088896341f);
+    f32 r = y - n * 0.693359375f + n * 2.12194440e-4f;
+    f32 p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f; p = p * r + 8.3334519073e-3f; p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f; p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r;
+    f32 s = AS_f32((u32)((i32)n + 125) << 23), t = p * s + (s - 0.25f);
+    f32 u = t + t, v = u + t / (u + 0.5f);
+    return copysign_f32(a < 1e-4f ? a : a == INFINITY ? a : v, x);
 }""",
     "asinh": """f32 asinh_f32(f32 x) {
     f32 a = abs_f32(x), b = a > 1e4f ? 1e4f : a;
@@ -206,6 +215,15 @@ _OWN = {
     u64 middle = m * h1 + ((m * h2) >> 32), high = m * h0 + (middle >> 32);
     return (high << 32) | (middle & 0xffffffffu);
 }""",
+    # The same where every |x| is known to be below 2048, which `far` finds out.
+    "far": "u32 far_f32(f32 x) { return abs_f32(x) >= 2048.0f; }",
+    "near_turned": """f32 near_turned_f32(f32 x) {
+    f32 a = abs_f32(x), n = rint_f32(a * 0.63661977236758134308f);
+    return a - n * 1.5703125f - n * 4.837512969970703125e-4f - n * 7.54978995489188216e-8f;
+}""",
+    "near_quarter": """i32 near_quarter_f32(f32 x) {
+    return (i32)rint_f32(abs_f32(x) * 0.63661977236758134308f);
+}""",
     "sine": """f32 sine_f32(f32 r) {
     f32 z = r * r, p = -1.9515295891e-4f;
     p = p * z + 8.3321608736e-3f; p = p * z - 1.6666654611e-1f;
@@ -215,24 +233,6 @@ _OWN = {
     f32 z = r * r, p = 2.443315711809948e-5f;
     p = p * z - 1.388731625493765e-3f; p = p * z + 4.166664568298827e-2f;
     return p * z * z - 0.5f * z + 1.0f;
-}""",
-    "sin": """f32 sin_f32(f32 x) {
-    f32 r = turned_f32(x);
-    i32 q = quarter_f32(x);
-    f32 y = q & 1 ? cosine_f32(r) : sine_f32(r);
-    return AS_f32(AS_u32(y) ^ ((u32)(q & 2) << 30) ^ (AS_u32(x) & 0x80000000u));
-}""",
-    "cos": """f32 cos_f32(f32 x) {
-    f32 r = turned_f32(x);
-    i32 q = quarter_f32(x);
-    f32 y = q & 1 ? sine_f32(r) : cosine_f32(r);
-    return AS_f32(AS_u32(y) ^ ((u32)((q + 1) & 2) << 30));
-}""",
-    "tan": """f32 tan_f32(f32 x) {
-    f32 r = turned_f32(x), s = sine_f32(r), c = cosine_f32(r);
-    i32 q = quarter_f32(x) & 1;
-    f32 y = (q ? -c : s) / (q ? s : c);
-    return AS_f32(AS_u32(y) ^ (AS_u32(x) & 0x80000000u));
 }""",
     # 2 to the power of y log2 |x|, which is kept in two parts: an error of the logarithm grows
     # with the exponent. log m = 2 artanh s, s = (m - 1) / (m + 1).
@@ -268,6 +268,35 @@ _OWN = {
 }""",
 }  # fmt: skip
 
+# Of quarter turns and the rest: `$Nturned` and `$Nquarter`.
+_TURNING = {
+    "sin": """f32 $Nsin_f32(f32 x) {
+    f32 r = $Nturned_f32(x);
+    i32 q = $Nquarter_f32(x);
+    f32 y = q & 1 ? cosine_f32(r) : sine_f32(r);
+    return AS_f32(AS_u32(y) ^ ((u32)(q & 2) << 30) ^ (AS_u32(x) & 0x80000000u));
+}""",
+    "cos": """f32 $Ncos_f32(f32 x) {
+    f32 r = $Nturned_f32(x);
+    i32 q = $Nquarter_f32(x);
+    f32 y = q & 1 ? sine_f32(r) : cosine_f32(r);
+    return AS_f32(AS_u32(y) ^ ((u32)((q + 1) & 2) << 30));
+}""",
+    "tan": """f32 $Ntan_f32(f32 x) {
+    f32 r = $Nturned_f32(x), s = sine_f32(r), c = cosine_f32(r);
+    i32 q = $Nquarter_f32(x) & 1;
+    f32 y = (q ? -c : s) / (q ? s : c);
+    return AS_f32(AS_u32(y) ^ (AS_u32(x) & 0x80000000u));
+}""",
+}
+for _name, _text in _TURNING.items():
+    _OWN[_name] = _text.replace("$N", "")
+    _OWN[f"near_{_name}"] = _text.replace("$N", "near_")
+
+#: Functions with a shorter way, `near_`, for arguments that are not `far`.
+WITH_NEAR = frozenset(_TURNING)
+#: Every function.
+OWN = frozenset(_OWN)
 #: Functions in which no product may be fused with a sum: they undo a rounding.
 _APART = frozenset({"log1p", "power", "turn"})
 
