@@ -377,6 +377,34 @@ def test_gradients_of_weights_over_strips(
     np.testing.assert_array_equal(found, _strips.conv_grad_weight(g, x, *settings, 1e9))
 
 
+@pytest.mark.parametrize("scattered", [1, 2**19], ids=["one-image", "whole"])
+@pytest.mark.parametrize("dilation", [(1, 1), (1, 2)], ids=str)
+@pytest.mark.parametrize("padding", [(0, 0), (2, 1), (1, 3)], ids=str)
+@pytest.mark.parametrize("kernel_size", [(3, 3), (1, 1), (5, 2), (4,)], ids=str)
+def test_gradients_of_inputs_scattered_from_strips(
+    monkeypatch: pytest.MonkeyPatch,
+    kernel_size: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    scattered: int,
+) -> None:
+    monkeypatch.setattr(_strips, "SCATTERED", scattered)
+    rng = np.random.default_rng(0)
+    dims = len(kernel_size)
+    settings: Any = (kernel_size, (1,) * dims, padding[-dims:], dilation[-dims:])
+    size = (13, 9)[-dims:]
+    out = convolution._output_size(size, *settings)
+    weight, g = rng.standard_normal((4, 3, *kernel_size)), rng.standard_normal((5, 4, *out))
+    found = np.full((5, 3, *size), 7.0)
+    _strips.conv_grad_input(g, weight, *settings[1:], found, 1e9)
+    # The gradient is the adjoint of the convolution.
+    x = rng.standard_normal(found.shape)
+    y = kernel("conv", rushlight.float64)(
+        x, weight, stride=settings[1], padding=settings[2], dilation=settings[3], groups=1
+    )
+    np.testing.assert_allclose((found * x).sum(), (y * g).sum(), rtol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("channels", "outer", "groups", "width"),
     [(24, 16, 1, 3), (4, 8, 2, 3), (24, 40, 1, 1), (24, 24, 24, 3)],
@@ -440,3 +468,27 @@ def test_layers_over_nothing(
     out.sum().backward()
     for operand in operands:
         assert operand.grad.shape == operand.shape and (operand.grad == 0).all()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("rows", "hidden"), [(40, 256), (16, 64), (1, 64), (35, 48)])
+def test_products_of_a_layer_in_panels(rows: int, hidden: int, reverse: bool) -> None:
+    rng = np.random.default_rng(0)
+    gates = rng.standard_normal((3, rows, 4 * hidden))
+    weight = rng.standard_normal((4 * hidden, hidden)) / 16
+    h, c = (rng.standard_normal((rows, hidden)) for _ in range(2))
+    g = rng.standard_normal((3, rows, hidden))
+    f64 = rushlight.float64
+    out, cells, active = kernel("lstm_sequence", f64)(gates, weight, h, c, reverse=reverse)
+    found = kernel("lstm_sequence_backward", f64)(
+        g, None, None, weight, h, c, out, cells, active, reverse=reverse
+    )
+    operands = [rushlight.from_numpy(x).requires_grad_() for x in (gates, weight, h, c)]
+    x, w, hidden_state, cell = operands
+    for t in (2, 1, 0) if reverse else (0, 1, 2):
+        sums = x[t] + hidden_state @ w.T
+        hidden_state, cell, _ = rushlight.ops.lstm_pointwise(sums, cell)
+        np.testing.assert_allclose(out[t], hidden_state.detach().numpy(), atol=1e-12)
+        hidden_state.backward(rushlight.from_numpy(g[t]), retain_graph=True)
+    for mine, operand in zip(found, operands, strict=True):
+        np.testing.assert_allclose(mine, operand.grad.numpy(), atol=1e-10)

@@ -290,6 +290,12 @@ def conv_grad_input(
     # With a stride of one it is a convolution of `g` by the kernels turned about.
     around = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True))
     if groups == 1 and set(stride) == {1} and min(around) >= 0:
+        if _strips.suits(kernel, dilation, groups) and _strips.suits_scatter(
+            input_size, g.shape[2:], outer
+        ):
+            dx = empty(shape, g.dtype)
+            plain = (g, weight, stride, padding, dilation)
+            return _strips.conv_grad_input(*plain, dx, _work(weight, g))
         settings = (g, _windows.flipped(weight), stride, around, dilation)
         if _strips.suits(kernel, dilation, groups):
             return _strips.conv(*settings, empty(shape, g.dtype), _work(weight, g))
