@@ -168,7 +168,13 @@ _PARTS, _ROOM = 8, 2**22
 
 
 def fixed_split(
-    size: int, work: float, task: Callable[[int, int], T], *, length: int = 0, enough: float = 2e6
+    size: int,
+    work: float,
+    task: Callable[[int, int], T],
+    *,
+    length: int = 0,
+    least: int = 1,
+    enough: float = 2e6,
 ) -> list[T]:
     """Calls `task(start, stop)` on parts of `range(size)` whose cuts do not depend on the threads.
 
@@ -180,9 +186,11 @@ def fixed_split(
         work: What the whole takes, in elements passed through a ufunc.
         task: Leaf work; results come back in order of the parts.
         length: How many elements one result has.
+        least: How many units more than two parts should have each.
         enough: Least work of a part.
     """
-    most = min(size, _PARTS, int(work / enough), max(2, _ROOM // max(1, length)))
+    most = min(size, _PARTS, int(work / enough))
+    most = min(most, max(2, min(_ROOM // max(1, length), size // max(1, least))))
     # A power of two, so that two or four threads get the same.
     parts = 1 << (max(1, most).bit_length() - 1)
     bounds = [size * part // parts for part in range(parts + 1)]
