@@ -492,3 +492,22 @@ def test_products_of_a_layer_in_panels(rows: int, hidden: int, reverse: bool) ->
         hidden_state.backward(rushlight.from_numpy(g[t]), retain_graph=True)
     for mine, operand in zip(found, operands, strict=True):
         np.testing.assert_allclose(mine, operand.grad.numpy(), atol=1e-10)
+
+
+@pytest.mark.parametrize("kernel_size", [(2, 2), (2, 300), (2, 1)], ids=str)
+def test_maxima_of_pairs_of_rows_and_where_they_were(kernel_size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 3, (2, 3, 6, 600)).astype(np.float32)  # many equal: the first one counts
+    x[0, 0, 1, 3] = x[1, 2, 4, 7] = np.nan
+    values, where = kernel("max_pool")(
+        x, kernel_size=kernel_size, stride=kernel_size, padding=(0, 0), dilation=(1, 1),
+        ceil_mode=False,
+    )  # fmt: skip
+    rows, width = kernel_size
+    cut = x.reshape(2, 3, 6 // rows, rows, 600 // width, width).swapaxes(3, 4)
+    flat = cut.reshape(*cut.shape[:4], -1)
+    best = flat.argmax(-1)  # NumPy's also takes a NaN for the greatest
+    np.testing.assert_array_equal(values, np.take_along_axis(flat, best[..., None], -1)[..., 0])
+    down, right = np.divmod(best, width)
+    corner = (np.arange(6 // rows)[:, None] * rows + down) * 600
+    np.testing.assert_array_equal(where, corner + np.arange(600 // width) * width + right)

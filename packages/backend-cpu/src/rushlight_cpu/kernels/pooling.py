@@ -109,8 +109,16 @@ def _chosen(
     Byte-sized codes and a maximum instead of masks keep every pass in vector instructions.
     """
     kind = np.uint8 if top <= 255 else np.uint32
-    found: Array = np.zeros(best.shape, kind)
-    for tap, outs, ins in axis.taps:
+    taps = axis.taps
+    if codes is None and len(taps) == 2 and all(_covers(axis, outs) for _, outs, _ in taps):
+        # One of two gave it, or both; NaN, which equals neither, is seen to elsewhere.
+        (first, _, ins), (second, _, _) = taps
+        found: Array = np.equal(x[_at(place, ins)], best).view(np.uint8).astype(kind, copy=False)
+        found *= kind((second - first) * weight)
+        found += kind(top - second * weight)
+        return found
+    found = np.zeros(best.shape, kind)
+    for tap, outs, ins in taps:
         hit = (x[_at(place, ins)] == best[_at(place, outs)]).view(np.uint8)
         if codes is None:
             mark = hit * kind(top - tap * weight)
