@@ -80,3 +80,29 @@ def test_few_large_angles_among_small_ones(name: str, size: int) -> None:
     within(getattr(rl, name)(device).cpu().numpy(), exact, 4)
     every_other = getattr(rl, name)(device[::2]).cpu().numpy()
     within(every_other, exact[::2], 4)
+
+
+REMAINDERS = {"fmod": np.fmod, "remainder": np.remainder, "floor_divide": np.floor_divide}
+
+
+@pytest.mark.parametrize("few", [True, False], ids=["few far", "many far"])
+@pytest.mark.parametrize("name", REMAINDERS)
+def test_remainders_are_exact(name: str, few: bool) -> None:
+    rng = np.random.default_rng(2)
+    x, y = numbers(), rng.permutation(numbers())
+    if few:  # quotients of every size, most of them moderate, some whole
+        x = (rng.standard_normal(20_000) * 30).astype(np.float32)
+        y = np.concatenate([rng.standard_normal(10_000), rng.integers(1, 9, 10_000) / 4])
+        y = y.astype(np.float32)
+        x[10_000:15_000] = np.rint(x[10_000:15_000]) * y[10_000:15_000]
+    else:
+        x = np.concatenate([x, np.repeat(SPECIAL, SPECIAL.size)])
+        y = np.concatenate([y, np.tile(SPECIAL, SPECIAL.size)])
+    a, b = (rl.from_numpy(v).to("opencl") for v in (x, y))
+    with np.errstate(all="ignore"):
+        exact = REMAINDERS[name](x, y)
+    for step in (1, 2):
+        found = getattr(rl, name)(a[::step], b[::step]).cpu().numpy()
+        np.testing.assert_array_equal(found, exact[::step])
+        zero = exact[::step] == 0
+        assert (np.signbit(found) == np.signbit(exact[::step]))[zero].all()

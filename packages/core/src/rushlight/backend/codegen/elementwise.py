@@ -126,7 +126,7 @@ def source_of(
     return text, " ".join(words)
 
 
-_TURNING = re.compile(rf"= ({'|'.join(sorted(WITH_NEAR))})_f32\((\w+)\);")
+_WITH_NEAR = re.compile(rf"= ({'|'.join(sorted(WITH_NEAR))})_f32\((.*)\);")
 
 
 def takes_strips(roots: Sequence[tuple[Expr, DType]], dialect: Dialect) -> bool:
@@ -150,11 +150,11 @@ def in_strips(lines: list[str], before: str) -> list[str]:
     made = [f"const i64 first = GID(0) * {FLAT};"]
     near: list[str] = []
     for line in lines:
-        found = _TURNING.search(line)
+        found = _WITH_NEAR.search(line)
         if found is None:
             near.append(line)
         else:
-            near.append(f"rare |= far_f32({found[2]});")
+            near.append(f"rare |= {WITH_NEAR[found[1]]}_f32({found[2]});")
             near.append(line.replace(f"= {found[1]}_f32", f"= near_{found[1]}_f32"))
     if len(near) == len(lines):
         return [*made, before, loop, *lines, "}"]

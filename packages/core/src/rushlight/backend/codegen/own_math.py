@@ -110,10 +110,16 @@ _OWN = {
         + n * 2.48745663981195214e-4f + n * 3.0078125e-1f;
     return x > 0 ? (x < INFINITY ? y : x) : x == 0 ? -INFINITY : NAN;
 }""",
-    # e^|x| / 2 as a square, which does not overflow before the result does.
+    # By e^|x| / 4, which does not overflow before the result does.
     "cosh": """f32 cosh_f32(f32 x) {
-    f32 e = exp_f32(abs_f32(x) * 0.5f), big = 0.5f * e * e;
-    return big + 0.25f / big;
+    f32 a = abs_f32(x), y = a > 89.5f ? 89.5f : a;
+    f32 n = rint_f32(y * 1.44269504088896341f);
+    f32 r = y - n * 0.693359375f + n * 2.12194440e-4f;
+    f32 p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f; p = p * r + 8.3334519073e-3f; p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f; p = p * r + 5.0000001201e-1f;
+    p = (p * r * r + r + 1.0f) * AS_f32((u32)((i32)n + 125) << 23);
+    return p + p + 0.125f / p;
 }""",
     # By a quarter of expm1, which does not overflow before the result does.
     "sinh": """f32 sinh_f32(f32 x) {
@@ -238,13 +244,13 @@ _OWN = {
     # with the exponent. log m = 2 artanh s, s = (m - 1) / (m + 1).
     "power": """f32 power_f32(f32 x, f32 y) {
     f32 a = abs_f32(x), n = log_exponent_f32(a), f = log_rest_f32(a);
-    f32 d = 2.0f + f, d_low = f - (d - 2.0f), s = f / d;
-    f32 s_low = (FMA_f32(-s, d, f) - s * d_low) / d, z = s * s;
+    f32 d = 2.0f + f, d_low = f - (d - 2.0f), inverse = 1.0f / d, s = f * inverse;
+    f32 s_low = (FMA_f32(-s, d, f) - s * d_low) * inverse, z = s * s;
     f32 q = 2.0f / 11.0f;
     q = q * z + 2.0f / 9.0f; q = q * z + 2.0f / 7.0f; q = q * z + 0.4f; q = q * z + 2.0f / 3.0f;
     q = q * z * s * 1.44269504088896341f;
     f32 h = s * 2.885390043f, h_low = FMA_f32(s, 2.885390043f, -h);
-    h_low = h_low + s * 3.85192598e-08f + s_low * 2.885390043f + q;
+    h_low = h_low + s * 3.85192598e-08f + s_low * (2.885390043f + 2.885390043f * z) + q;
     f32 sum = n + h, e_low = (h - (sum - n)) + h_low, e = sum + e_low;
     e_low = e_low - (e - sum);
     e = a == 0 ? -INFINITY : a == INFINITY ? INFINITY : e;
@@ -265,6 +271,54 @@ _OWN = {
     p = odd ? copysign_f32(p, x) : p;
     p = (x != x) | (y != y) ? NAN : p;
     return (x == 1.0f) | (y == 0) ? 1.0f : p;
+}""",
+    # The same of a normal, finite |x| where the result is one, too.
+    "near_power": """f32 near_power_f32(f32 x, f32 y) {
+    u32 u = (AS_u32(x) & 0x7fffffffu) - 0x3f3504f3u;
+    f32 n = (f32)((i32)u >> 23), f = AS_f32((u & 0x7fffffu) + 0x3f3504f3u) - 1.0f;
+    f32 d = 2.0f + f, d_low = f - (d - 2.0f), inverse = 1.0f / d, s = f * inverse;
+    f32 s_low = FMA_f32(-s, d_low, FMA_f32(-s, d, f)) * inverse, z = s * s;
+    f32 q = FMA_f32(FMA_f32(2.0f / 11.0f, z, 2.0f / 9.0f), z, 2.0f / 7.0f);
+    q = FMA_f32(FMA_f32(q, z, 0.4f), z, 2.0f / 3.0f) * z * (s * 1.44269504088896341f);
+    f32 h = s * 2.885390043f, h_low = FMA_f32(s, 2.885390043f, -h);
+    q = FMA_f32(s_low, FMA_f32(2.885390043f, z, 2.885390043f), q);
+    h_low = h_low + FMA_f32(s, 3.85192598e-08f, q);
+    f32 sum = n + h, e_low = (h - (sum - n)) + h_low, e = sum + e_low;
+    e_low = e_low - (e - sum);
+    f32 g = y * e, g_low = FMA_f32(y, e_low, FMA_f32(y, e, -g));
+    f32 k = rint_f32(g), r = (g - k) + g_low;
+    f32 p = FMA_f32(FMA_f32(1.52527338e-5f, r, 1.54035304e-4f), r, 1.33335581e-3f);
+    p = FMA_f32(FMA_f32(p, r, 9.61812911e-3f), r, 5.55041087e-2f);
+    p = FMA_f32(FMA_f32(FMA_f32(p, r, 2.40226507e-1f), r, 6.93147181e-1f), r, 1.0f);
+    p = p * AS_f32((u32)((i32)k + 127) << 23);
+    u32 odd = (u32)(i32)y << 31;
+    return x >= 0 ? p : floor_f32(y) == y ? AS_f32(AS_u32(p) ^ odd) : NAN;
+}""",
+    "far_power": """u32 far_power_f32(f32 x, f32 y) {
+    u32 u = AS_u32(x) & 0x7fffffffu;
+    f32 n = (f32)((i32)(u - 0x3f3504f3u) >> 23);
+    u32 extreme = (u < 0x00800000u) | (u >= 0x7f800000u);
+    return extreme | (abs_f32(y) * (abs_f32(n) + 1.0f) >= 126.0f);
+}""",
+    # The quotient is right but for one, and the rest is exact (a number of units of y).
+    "near_modulo": """f32 near_modulo_f32(f32 x, f32 y) {
+    f32 a = abs_f32(x), b = abs_f32(y), r = FMA_f32(-trunc_f32(a / b), b, a);
+    r = r < 0 ? r + b : r;
+    return copysign_f32(r >= b ? r - b : r, x);
+}""",
+    "far_quotient": """u32 far_quotient_f32(f32 x, f32 y) {
+    return (abs_f32(x / y) >= 2097152.0f) | (abs_f32(y) == INFINITY);
+}""",
+    "near_remainder": """f32 near_remainder_f32(f32 x, f32 y) {
+    f32 r = near_modulo_f32(x, y), moved = (r < 0) != (y < 0) ? r + y : r;
+    return r == 0 ? copysign_f32(0.0f, y) : moved;
+}""",
+    "near_floor_divide": """f32 near_floor_divide_f32(f32 x, f32 y) {
+    f32 r = near_modulo_f32(x, y), q = (x - r) / y;
+    q = (r != 0) & ((r < 0) != (y < 0)) ? q - 1.0f : q;
+    f32 whole = floor_f32(q);
+    whole = q - whole > 0.5f ? whole + 1.0f : whole;
+    return q == 0 ? copysign_f32(0.0f, x / y) : whole;
 }""",
 }  # fmt: skip
 
@@ -293,12 +347,18 @@ for _name, _text in _TURNING.items():
     _OWN[_name] = _text.replace("$N", "")
     _OWN[f"near_{_name}"] = _text.replace("$N", "near_")
 
-#: Functions with a shorter way, `near_`, for arguments that are not `far`.
-WITH_NEAR = frozenset(_TURNING)
-#: Every function.
-OWN = frozenset(_OWN)
+#: Functions with a shorter way, `near_`, and what tells arguments that can't take it.
+WITH_NEAR = {
+    **dict.fromkeys(_TURNING, "far"),
+    "power": "far_power",
+    **dict.fromkeys(("modulo", "remainder", "floor_divide"), "far_quotient"),
+}
+#: Every function that is worth vectors of full width.
+OWN = frozenset(_OWN) | frozenset(WITH_NEAR)
 #: Functions in which no product may be fused with a sum: they undo a rounding.
-_APART = frozenset({"log1p", "power", "turn"})
+_APART = frozenset(
+    {"log1p", "power", "turn", "near_power", "near_modulo", "near_floor_divide", "near_remainder"}
+)
 
 
 def own_functions(contract: str) -> dict[str, str]:
