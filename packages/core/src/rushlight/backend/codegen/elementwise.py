@@ -2,7 +2,8 @@
 
 A kernel is printed for each combination of layouts: flat (all operands dense and of the result's
 shape, or single elements) with one index and no bounds check, or strided over up to three
-coalesced dimensions, which become the range the kernel is launched over.
+coalesced dimensions, which become the range the kernel is launched over. Where the dialect says
+so, work-items of flat kernels with costly functions do a strip of elements each.
 """
 
 from __future__ import annotations
