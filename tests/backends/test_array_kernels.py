@@ -741,7 +741,9 @@ def test_cholesky_says_which_minor_fails() -> None:
 def test_a_singular_matrix_is_named(name: str) -> None:
     x = np.stack([np.eye(2), np.array([[1.0, 2], [2, 4]])])
     operands = (x,) if name == "linalg_inv" else (x, x)
-    with pytest.raises(rushlight.linalg.LinAlgError, match=r"batch element 1\) the diagonal element 2 is zero"):
+    with pytest.raises(
+        rushlight.linalg.LinAlgError, match=r"batch element 1\) the diagonal element 2 is zero"
+    ):
         run(name, *operands)
 
 

@@ -97,6 +97,21 @@ def test_idle_memory_stays_within_the_limit() -> None:
     assert pool.stats()["idle"] == 0
 
 
+def test_a_program_that_repeats_itself_finds_its_memory_again() -> None:
+    pool = Pool()
+
+    def step() -> int:
+        """Two sizes in turn, more than may lie at first; how many buffers had to be made."""
+        before = pool.stats()["fresh"]
+        for size, number in (MIB, 12), (2 * MIB, 4):
+            held = [pool.empty(size, np.int8) for _ in range(number)]
+            held.clear()
+        return pool.stats()["fresh"] - before
+
+    steps = [step() for _ in range(20)]
+    assert steps[1] > 0 and steps[-1] == 0
+
+
 def test_emptying_the_cache_frees_what_is_idle_and_nothing_else() -> None:
     pool = Pool()
     keep, gone = pool.empty(MIB, np.int8), pool.empty(MIB, np.int8)

@@ -26,10 +26,12 @@ LEAST = 2**20
 #: Sizes from the first on are rounded to multiples of a huge page, smaller ones to the last.
 _HUGE, _PAGE, _STEP = 2**22, 2**21, 2**18
 _ALIGNMENT = 64
-#: Idle buffers of other sizes may take so much, or this part of what is in use, before a new one
-#: is made. In a program that repeats itself none is made, so all is found again however little
-#: this is; memory of sizes that do not come back is what it bounds.
-_SLACK, _SHARE = 2**23, 0.125
+#: Before a new buffer is made, idle ones may take so many bytes, or this part of the most that was
+#: in use: the others may be of sizes that do not come back, as after a model's initialisation. A
+#: size that comes back so often, without more in use than ever, was dropped wrongly, and more of it
+#: may lie from then on, as long as no more is held than the peak of what was in use and this
+#: margin: a program that repeats itself soon finds its memory again.
+_SLACK, _SHARE, _OFTEN = 2**23, 1 / 16, 8
 
 
 def _rounded(nbytes: int) -> int:
@@ -78,6 +80,9 @@ class Pool:
         self._sizes: dict[int, list[_Buffer]] = {}
         self._clock = 0
         self._peak = 0
+        self._regretted = 0
+        self._dropped: dict[int, int] = {}
+        self._came_back: dict[int, int] = {}
         self._reused = self._fresh = 0
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any) -> Array:
@@ -105,9 +110,17 @@ class Pool:
 
     def _new(self, size: int) -> _Buffer:
         idle, busy = self._census()
-        self._peak = max(self._peak, busy + size)
-        allowed = min(self.limit, max(_SLACK, int(_SHARE * self._peak)))
-        self._drop(idle, allowed)
+        if busy + size > self._peak:
+            self._peak = busy + size
+            self._dropped.clear()
+        if self._dropped.get(size):
+            self._dropped[size] -= 1
+            self._came_back[size] = self._came_back.get(size, 0) + 1
+            if self._came_back[size] > _OFTEN:
+                self._regretted += size
+        margin = max(_SLACK, int(_SHARE * self._peak))
+        room = min(self._regretted, self._peak - busy - size)
+        self._drop(idle, min(self.limit, margin + room))
         self._fresh += 1
         try:
             made = _Buffer(size)
@@ -136,6 +149,7 @@ class Pool:
                 return
             total -= buffer.size
             self._sizes[buffer.size].remove(buffer)
+            self._dropped[buffer.size] = self._dropped.get(buffer.size, 0) + 1
             buffer.bytes = None
 
     def set_limit(self, nbytes: int) -> None:

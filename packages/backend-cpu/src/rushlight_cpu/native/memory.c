@@ -15,7 +15,8 @@
 #define HUGE_FROM (4096 * 1024) /* from here, ask for huge pages */
 #define HUGE_PAGE (2048 * 1024)
 #define CLASSES 256
-#define SLACK (8192 * 1024) /* idle bytes, or an eighth of the peak: see take() */
+#define SLACK (8192 * 1024) /* idle bytes, or a sixteenth of the peak: see trim() */
+#define OFTEN 8 /* times a size comes back before more of it may lie */
 #define HEADER 64
 
 /* Stands in front of the data, which keeps their alignment. */
@@ -30,6 +31,8 @@ _Static_assert(sizeof(block) <= HEADER, "a block's header must fit");
 static block *idle[CLASSES];
 static block *oldest, *newest;
 static size_t live_bytes, peak_bytes, idle_bytes, idle_limit = (size_t)1 << 29;
+static size_t regretted;
+static int dropped[CLASSES], came_back[CLASSES];
 static int64_t reused, fresh;
 
 /* Rounds up to a quarter of a power of two, and numbers the result. */
@@ -56,6 +59,26 @@ static void drop_oldest(void) {
     free(b);
 }
 
+/* Before a block is made: what is idle may be of sizes that do not come back, as after a model's
+   initialisation, and goes but for a margin.  A size that comes back often, without more in use than
+   ever, was dropped wrongly, and so much more may lie from then on, as long as no more is held than
+   the peak of what was in use and the margin: a program that repeats itself soon finds its memory
+   again. */
+static void trim(int class_, size_t rounded) {
+    if (dropped[class_]) {
+        dropped[class_]--;
+        if (++came_back[class_] > OFTEN) regretted += rounded;
+    }
+    const size_t margin = peak_bytes / 16 > SLACK ? peak_bytes / 16 : SLACK;
+    const size_t wanted = live_bytes + rounded;
+    const size_t room = wanted < peak_bytes ? peak_bytes - wanted : 0;
+    const size_t allowed = margin + (regretted < room ? regretted : room);
+    while (oldest && idle_bytes > allowed) {
+        dropped[oldest->class_]++;
+        drop_oldest();
+    }
+}
+
 static void *take(size_t bytes) {
     if (bytes > ((size_t)1 << 60)) return NULL;
     size_t rounded;
@@ -66,10 +89,7 @@ static void *take(size_t bytes) {
         leave_line(b);
         reused++;
     } else {
-        /* A program that repeats itself makes no new blocks and finds all of its memory again;
-           what is idle now is of sizes that may not come back. */
-        size_t allowed = peak_bytes / 8 > SLACK ? peak_bytes / 8 : SLACK;
-        while (oldest && idle_bytes > allowed) drop_oldest();
+        trim(class_, rounded);
         void *room;
         bool huge = rounded >= HUGE_FROM;
         while (posix_memalign(&room, huge ? HUGE_PAGE : 64, rounded + HEADER)) {
@@ -85,7 +105,10 @@ static void *take(size_t bytes) {
         fresh++;
     }
     live_bytes += b->bytes;
-    if (live_bytes > peak_bytes) peak_bytes = live_bytes;
+    if (live_bytes > peak_bytes) {
+        peak_bytes = live_bytes;
+        memset(dropped, 0, sizeof dropped);
+    }
     return (char *)b + HEADER;
 }
 
