@@ -100,15 +100,17 @@ def test_idle_memory_stays_within_the_limit() -> None:
 def test_a_program_that_repeats_itself_finds_its_memory_again() -> None:
     pool = Pool()
 
+    layers = {1: 5, 5: 10}, {4: 2, 6: 4}, {6: 3, 5: 1}  # MiB, and how many at once
+
     def step() -> int:
-        """Two sizes in turn, more than may lie at first; how many buffers had to be made."""
+        """How many buffers had to be made."""
         before = pool.stats()["fresh"]
-        for size, number in (MIB, 12), (2 * MIB, 4):
-            held = [pool.empty(size, np.int8) for _ in range(number)]
+        for layer in layers:
+            held = [pool.empty(size * MIB, np.int8) for size, n in layer.items() for _ in range(n)]
             held.clear()
         return pool.stats()["fresh"] - before
 
-    steps = [step() for _ in range(20)]
+    steps = [step() for _ in range(30)]
     assert steps[1] > 0 and steps[-1] == 0
 
 
