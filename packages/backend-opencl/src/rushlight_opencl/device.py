@@ -77,6 +77,7 @@ class OpenCLDevice:
         self.faults = Faults(self)
         self.movement = Movement(self)
         self._compiled: dict[str, dict[str, Any]] = {}
+        self._bound: dict[tuple[Any, DType], Callable[..., Any] | None] = {}
         _alive.add(self)
 
     def __repr__(self) -> str:
@@ -249,8 +250,10 @@ class OpenCLDevice:
         """The kernel of another operator, for kernels that use it."""
         from . import backend
 
-        found = backend.find_kernel(name, dtype)
-        bound = None if found is None else self.bind(name, found, dtype)
+        key = backend.find_kernel(name, dtype), dtype
+        if key not in self._bound:  # a kernel that is made anew prints its text anew
+            self._bound[key] = None if key[0] is None else self.bind(name, key[0], dtype)
+        bound = self._bound[key]
         if bound is None:
             raise NotImplementedError(f"{name} for {dtype.name}")
         return bound

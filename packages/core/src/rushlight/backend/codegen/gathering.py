@@ -326,15 +326,12 @@ class Chosen:
 
     def __init__(self, device: Any) -> None:
         self.device = device
-        self._running: Kernel | None = None
 
     def __call__(self, mask: DeviceArray) -> tuple[DeviceArray, int]:
         """For each place how many are true up to and with it; and how many in all, which waits."""
         device = self.device
-        if self._running is None:
-            self._running = device.kernels_of("cumsum", int64)
         ones = device.movement.cast(mask, int64).reshaped((mask.size,))
-        counts: DeviceArray = self._running(ones, dim=0)
+        counts: DeviceArray = device.kernels_of("cumsum", int64)(ones, dim=0)
         last = counts.geometry((1,), (1,), counts.size - 1)
         return counts, int(device.to_host(last)[0]) if counts.size else 0
 

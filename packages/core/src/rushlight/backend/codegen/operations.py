@@ -244,15 +244,13 @@ def _checked_division(name: str) -> Callable[[Any, DType], Kernel]:
 
     def make(device: Any, dtype: DType) -> Kernel:
         divide = maker(device, dtype)
-        every: list[Kernel] = []
 
         def kernel(x: DeviceArray, y: DeviceArray) -> Any:
             if y.buffer is None:
                 nonzero = bool(y.value)
             else:
-                if not every:
-                    every.append(device.kernels_of("all", dtype))
-                found = every[0](y, dim=tuple(range(len(y.shape))), keepdim=False)
+                every = device.kernels_of("all", dtype)
+                found = every(y, dim=tuple(range(len(y.shape))), keepdim=False)
                 nonzero = bool(device.to_host(found))
             if not nonzero and y.size:
                 raise RuntimeError("ZeroDivisionError")

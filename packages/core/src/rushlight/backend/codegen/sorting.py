@@ -274,6 +274,7 @@ class Order:
         self.type = computed(dtype)
         self.pairs = self.type.itemsize == 8
         self._walks: dict[Any, Walk] = {}
+        self._first: Any = None
 
     def _keys(self, descending: bool) -> Walk:
         c = "bool" if self.type is bool_ else suffix(self.type)
@@ -341,10 +342,11 @@ class Order:
             positions = self(x, descending)
             made: DeviceArray = device.dense(positions.geometry((rows, k), positions.strides, 0))
             return made
-        source = program([_first_text(device.dialect)], device.dialect, device.double)
-        launch = device.compile(source, {"k_first": "p p i64 i64 i64"})["k_first"]
+        if self._first is None:
+            source = program([_first_text(device.dialect)], device.dialect, device.double)
+            self._first = device.compile(source, {"k_first": "p p i64 i64 i64"})["k_first"]
         key = self._filled(x, descending)
-        launch((rows,), (1,), out.buffer, key.buffer, rows, n, k)
+        self._first((rows,), (1,), out.buffer, key.buffer, rows, n, k)
         return out
 
     def values(self, x: DeviceArray, positions: DeviceArray) -> DeviceArray:
