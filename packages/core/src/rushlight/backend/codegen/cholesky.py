@@ -9,7 +9,7 @@ import numpy as np
 from ..._dtypes import DType, int32
 from .._singularities import not_positive
 from .array import DeviceArray
-from .matrices import copied, part, restored, transposed
+from .matrices import copied, numbers, part, restored, transposed
 from .registry import Family, Kernel
 from .triangular import Triangular
 
@@ -77,6 +77,6 @@ def _(device: Any, dtype: DType) -> Kernel:
                 raise not_positive(x.shape, np.asarray(found))
         if not upper:
             a = transposed(a)
-        return restored(a, batch), info.geometry(batch, restored(info, batch).strides, 0)
+        return restored(a, batch), numbers(info, batch)
 
     return kernel

@@ -15,7 +15,7 @@ from typing import Any
 from ..._dtypes import DType, complex64, complex128, int32, int64
 from .._singularities import not_converged
 from .array import DeviceArray
-from .hessenberg import Hessenberg
+from .hessenberg import Hessenberg, qr_steps
 from .matrices import copied, restored
 from .real_schur import RealSchur
 from .registry import Family, Kernel
@@ -81,21 +81,7 @@ _TURN_RIGHT = """
         ROW[k] = add_$T(mul_$T(f, c), mul_$T(g, s));
         ROW[k + 1] = less_$T(mul_$T(g, conj_$T(c)), f, conj_$T(s));
     }"""
-_SCHUR = f"""
-EACH(i, 0, n) for (i64 j = 0; j + 1 < i; j++) a[i * n + j] = of_$T(0);
-ONE {{
-    info[0] = 0;
-    state[0] = n - 1;
-    state[2] = 0;
-}}
-i64 going = 1;
-while (going) {{
-    SYNC
-    ONE {{
-        {_DECIDE}
-    }}
-    SYNC
-    going = state[3];
+_STEP = f"""
     const i64 m = state[0], l = state[1];
     for (i64 k = l; k < m; k++) {{
         const $T x = a[k * n + k], y = a[(k + 1) * n + k];
@@ -120,8 +106,11 @@ while (going) {{
         {_TURN_RIGHT.replace("FIRST", "l").replace("ROW", "row")}
     }}
     SYNC
-    ONE for (i64 i = l; i <= m; i++) a[i * n + i] = add_$T(a[i * n + i], shift[0]);
-}}
+    ONE for (i64 i = l; i <= m; i++) a[i * n + i] = add_$T(a[i * n + i], shift[0]);"""
+
+_SCHUR = f"""
+EACH(i, 0, n) for (i64 j = 0; j + 1 < i; j++) a[i * n + j] = of_$T(0);
+{qr_steps(_DECIDE, _STEP)}
 {_VALUES}"""
 
 # A block of two rows becomes a triangle by a rotation made of the vector of its first eigenvalue:

@@ -7,20 +7,13 @@ References:
 from __future__ import annotations
 
 from .array import DeviceArray
-from .matrices import part
-from .qr import REFLECTOR, Reflections
+from .qr import Reflections, column_reflected
 
 # A := H^H A H for each reflection H = 1 - tau v v^H of what is below the diagonal of a column.
 _REDUCE = f"""
 for (i64 k = 0; k < n - 1; k++) {{
     const i64 rest = k + 1;
-    {{
-        const i64 length = n - rest, step = n;
-        $D $T* x = a + rest * n + k;
-        {REFLECTOR}
-        ONE {{ x[0] = of_$T(beta); tau[k] = t; }}
-        SYNC
-    }}
+    {column_reflected("n - rest", "n", "rest * n + k", "x[0] = of_$T(beta);")}
     EACH(i, rest, n) v[i] = i == rest ? of_$T(1) : a[i * n + k];
     EACH(j, rest, n) p[j] = of_$T(0);
     SYNC
@@ -45,6 +38,31 @@ for (i64 k = 0; k < n - 1; k++) {{
 }}"""
 
 
+def qr_steps(decide: str, step: str) -> str:
+    """Statements that take a Hessenberg matrix to its Schur form, from the last block on.
+
+    Args:
+        decide: What one lane works out before a step: into `state` the last row and the first of
+            the block at work, the number of steps for it, and whether there was one.
+        step: The step, for all lanes; nothing happens in it where there was none.
+    """
+    return f"""ONE {{
+    info[0] = 0;
+    state[0] = n - 1;
+    state[2] = 0;
+}}
+i64 going = 1;
+while (going) {{
+    SYNC
+    ONE {{
+        {decide}
+    }}
+    SYNC
+    going = state[3];
+    {step}
+}}"""
+
+
 class Hessenberg(Reflections):
     """The Hessenberg form of (batch, n, n)."""
 
@@ -61,7 +79,5 @@ class Hessenberg(Reflections):
         if not vectors:
             return a
         z = self.identity(count, n, n)
-        if n > 1:
-            weights = tau.geometry((count, n - 1), tau.strides, 0)
-            self.apply(part(a, 1, n, 0, n - 1), weights, part(z, 1, n, 0, n), adjoint=False)
+        self.apply_below(a, tau, z)
         return z

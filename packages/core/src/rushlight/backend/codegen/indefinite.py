@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..._dtypes import DType, int32
-from .array import DeviceArray, row_major
-from .matrices import Kernels, broadcast, common_batch, copied, restored
+from .array import DeviceArray
+from .matrices import Kernels, broadcast, common_batch, copied, numbers, restored
 from .registry import Family, Kernel
 
 indefinite = Family()
@@ -159,8 +159,7 @@ def _(device: Any, dtype: DType) -> Kernel:
         pivots, info = kernels.empty(count, n, dtype=int32), kernels.empty(count, 1, dtype=int32)
         factor = kernels.kernel("ldl", "$T a i32 pivots i32 info", "n hermitian", _FACTOR)
         factor(count, a, pivots, info, n, hermitian and dtype.is_complex)
-        report = info.geometry(batch, row_major(batch), 0)
-        return restored(a, batch), restored(pivots, batch), report
+        return restored(a, batch), restored(pivots, batch), numbers(info, batch)
 
     return kernel
 

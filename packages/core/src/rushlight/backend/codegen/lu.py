@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,11 @@ from .matrices import (
     broadcast,
     common_batch,
     copied,
+    numbers,
     part,
     restored,
     stacked,
+    stacked_rows,
 )
 from .registry import Family, Kernel
 from .triangular import Triangular
@@ -220,11 +221,6 @@ def _(device: Any, dtype: DType) -> Kernel:
     return kernel
 
 
-def stacked_rows(x: DeviceArray) -> DeviceArray:
-    """(batch, n) of vectors, dense."""
-    return copied(x, 1) if not x.dense else stacked(x, 1)
-
-
 @lu.kernel("linalg_lu_solve", "floating complex")
 def _(device: Any, dtype: DType) -> Kernel:
     factors = LU(device, dtype)
@@ -297,7 +293,7 @@ def _(device: Any, dtype: DType) -> Kernel:
         out = factors.empty(a.shape[0], 1)
         determinant = factors.kernel("determinant", "$T out $T a i32 pivots", "n", _DETERMINANT)
         determinant(a.shape[0], out, a, pivots, a.shape[1])
-        return _numbers(out, x.shape[:-2])
+        return numbers(out, x.shape[:-2])
 
     return kernel
 
@@ -314,12 +310,6 @@ def _(device: Any, dtype: DType) -> Kernel:
             "logarithm", "$T out $R logarithm $T a i32 pivots", "n", _LOGARITHM
         )
         logarithm(a.shape[0], out, size, a, pivots, a.shape[1])
-        return _numbers(out, x.shape[:-2]), _numbers(size, x.shape[:-2])
+        return numbers(out, x.shape[:-2]), numbers(size, x.shape[:-2])
 
     return kernel
-
-
-def _numbers(x: DeviceArray, batch: tuple[int, ...]) -> DeviceArray:
-    """One number for each matrix."""
-    assert x.shape[0] == math.prod(batch)
-    return x.geometry(batch, row_major(batch), 0)

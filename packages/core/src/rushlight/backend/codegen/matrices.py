@@ -258,7 +258,6 @@ class Kernels:
         self.part = dtype.to_real()
         self.products = Products(device, dtype)
         self._made: dict[str, MatrixKernel] = {}
-        self._others: dict[tuple[str, DType], Any] = {}
 
     def kernel(
         self, name: str, operands: str, scalars: str, body: str, **how: bool
@@ -279,11 +278,7 @@ class Kernels:
 
     def operator(self, name: str, *operands: DeviceArray, **attributes: Any) -> Any:
         """Calls the kernel of another operator."""
-        key = name, operands[0].dtype
-        found = self._others.get(key)
-        if found is None:  # a kernel that is made anew prints its text anew
-            found = self._others[key] = self.device.kernels_of(*key)
-        return found(*operands, **attributes)
+        return self.device.kernels_of(name, operands[0].dtype)(*operands, **attributes)
 
     def adjoint(self, x: DeviceArray) -> DeviceArray:
         """The conjugate transpose of each matrix; a view where it can be."""
@@ -350,6 +345,18 @@ def restored(x: DeviceArray, batch: tuple[int, ...]) -> DeviceArray:
     if x.size and not x.dense:
         x = x.device.dense(x)
     return x.geometry(shape, row_major(shape), 0)
+
+
+def stacked_rows(x: DeviceArray) -> DeviceArray:
+    """(batch, n) of vectors, dense."""
+    x.settled()
+    return stacked(x, 1) if x.dense else copied(x, 1)
+
+
+def numbers(x: DeviceArray, batch: tuple[int, ...]) -> DeviceArray:
+    """One number for each matrix of a batch."""
+    assert x.shape[0] == math.prod(batch)
+    return x.geometry(batch, row_major(batch), 0)
 
 
 def broadcast(x: DeviceArray, batch: tuple[int, ...], kept: int = 2) -> DeviceArray:

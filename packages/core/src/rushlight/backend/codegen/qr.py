@@ -6,12 +6,11 @@ to the right.  The same strips make Q out of the identity.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ..._dtypes import DType
 from .array import DeviceArray
-from .matrices import Kernels, copied, part, restored, stacked
+from .matrices import Kernels, copied, part, restored, stacked, stacked_rows
 from .registry import Family, Kernel
 
 qr = Family()
@@ -34,10 +33,10 @@ _REFLECT = """
     }
 }"""
 
-#: The reflection of a column `x` of `length` elements at `step`, whose first becomes real and the
-#: others the vector: `t` is its weight and `beta` what the first becomes.  A column of zeros, or
-#: of one real number, is left as it is.  Sums are scaled, so that squares do not overflow.
-REFLECTOR = """
+# The reflection of a column `x` of `length` elements at `step`, whose first becomes real and the
+# others the vector: `t` is its weight and `beta` what the first becomes.  A column of zeros, or
+# of one real number, is left as it is.  Sums are scaled, so that squares do not overflow.
+_REFLECTOR = """
 const $T alpha = x[0];
 $R top = 0;
 EACH(i, 1, length) top = maximum_$R(top, size_$T(x[i * step]));
@@ -54,15 +53,27 @@ const $T rest = some ? sub_$T(alpha, of_$T(beta)) : of_$T(1);
 EACH(i, 1, length) x[i * step] = div_$T(x[i * step], rest);
 SYNC"""
 
+
+def column_reflected(length: str, step: str, first: str, kept: str) -> str:
+    """Statements that leave the vector of a column's reflection in its place, and `tau[k]`.
+
+    Args:
+        length, step: Its elements, and how far they are apart.
+        first: Its first element's place in `a`.
+        kept: What keeps `beta`, which the first element becomes.
+    """
+    return f"""{{
+        const i64 length = {length}, step = {step};
+        $D $T* x = a + {first};
+        {_REFLECTOR}
+        ONE {{ {kept} tau[k] = t; }}
+        SYNC
+    }}"""
+
+
 _FACTOR = f"""
 for (i64 k = start; k < stop; k++) {{
-    {{
-        const i64 length = rows - k, step = a_row;
-        $D $T* x = a + k * a_row + k;
-        {REFLECTOR}
-        ONE {{ x[0] = of_$T(beta); tau[k] = t; }}
-        SYNC
-    }}
+    {column_reflected("rows - k", "a_row", "k * a_row + k", "x[0] = of_$T(beta);")}
     const $T t = conj_$T(tau[k]);
     const i64 x_row = a_row, a_column = 1;
     STRIPS(j, k + 1, stop) {{
@@ -118,6 +129,14 @@ class Reflections(Kernels):
         )  # fmt: skip
         return x
 
+    def apply_below(self, a: DeviceArray, tau: DeviceArray, x: DeviceArray) -> None:
+        """Makes Q x of `x`, of reflections whose vectors stand below the diagonal of (batch, n, n)
+        and leave the first row alone."""
+        count, n = a.shape[:2]
+        if n > 1:
+            weights = tau.geometry((count, n - 1), tau.strides, 0)
+            self.apply(part(a, 1, n, 0, n - 1), weights, part(x, 1, n, 0, n), adjoint=False)
+
     def identity(self, count: int, rows: int, columns: int) -> DeviceArray:
         """The first columns of the identity."""
         x = self.empty(count, rows, columns)
@@ -167,10 +186,9 @@ def _(device: Any, dtype: DType) -> Kernel:
     reflections = Reflections(device, dtype)
 
     def kernel(a: DeviceArray, tau: DeviceArray) -> DeviceArray:
-        batch = a.shape[:-2]
-        weights = tau.settled()
-        flat = copied(weights, 1) if not weights.dense else stacked(weights, 1)
-        assert flat.shape[0] == math.prod(batch)
-        return restored(reflections.first_columns(stacked(a), flat, a.shape[-1]), batch)
+        vectors, weights = stacked(a), stacked_rows(tau)
+        assert weights.shape[0] == vectors.shape[0]
+        q = reflections.first_columns(vectors, weights, a.shape[-1])
+        return restored(q, a.shape[:-2])
 
     return kernel

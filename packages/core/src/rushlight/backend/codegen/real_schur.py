@@ -14,7 +14,7 @@ from __future__ import annotations
 from ..._dtypes import int32, int64
 from .._singularities import not_converged
 from .array import DeviceArray
-from .hessenberg import Hessenberg
+from .hessenberg import Hessenberg, qr_steps
 
 # The last two rows of a block stand for its shifts; sometimes others, where they go in circles.
 _SHIFTS = """
@@ -99,24 +99,9 @@ if (state[3]) {{
 state[0] = m;
 state[1] = l;"""
 
-_SCHUR = f"""
-#define H(i, j) h[(i) * n + (j)]
-EACH(i, 0, n) for (i64 j = 0; j + 1 < i; j++) H(i, j) = 0;
-ONE {{
-    info[0] = 0;
-    state[0] = n - 1;
-    state[2] = 0;
-}}
-i64 going = 1;
-while (going) {{
-    SYNC
-    ONE {{
-        {_DECIDE}
-    }}
-    SYNC
-    going = state[3];
+_STEP = """
     const i64 l = state[1], begin = state[4], m = going ? state[0] : begin;
-    for (i64 k = begin; k < m; k++) {{
+    for (i64 k = begin; k < m; k++) {
         const i64 three = k + 2 <= m;  // the last reflection is of two rows
         const $T x = k == begin ? first[0] : H(k, k - 1);
         const $T y = k == begin ? first[1] : H(k + 1, k - 1);
@@ -131,38 +116,42 @@ while (going) {{
         const $T t2 = t1 * v2, t3 = t1 * v3;
         const i64 third = three ? k + 2 : k + 1;
         SYNC
-        ONE {{
-            if (k > begin) {{
+        ONE {
+            if (k > begin) {
                 H(k, k - 1) = beta;
                 H(k + 1, k - 1) = 0;
                 if (three) H(k + 2, k - 1) = 0;
-            }} else if (begin > l) {{
+            } else if (begin > l) {
                 H(k, k - 1) *= 1 - t1;
-            }}
-        }}
-        EACH(j, k, n) {{
+            }
+        }
+        EACH(j, k, n) {
             const $T sum = H(k, j) + v2 * H(k + 1, j) + v3 * H(third, j);
             H(k, j) -= sum * t1;
             H(k + 1, j) -= sum * t2;
             H(third, j) -= sum * t3;
-        }}
+        }
         SYNC
-        EACH(i, 0, (k + 3 < m ? k + 3 : m) + 1) {{
+        EACH(i, 0, (k + 3 < m ? k + 3 : m) + 1) {
             const $T sum = H(i, k) + v2 * H(i, k + 1) + v3 * H(i, third);
             H(i, k) -= sum * t1;
             H(i, k + 1) -= sum * t2;
             H(i, third) -= sum * t3;
-        }}
-        EACH(i, 0, vectors ? n : 0) {{
+        }
+        EACH(i, 0, vectors ? n : 0) {
             $D $T* row = z_ + i * n;
             const $T sum = row[k] + v2 * row[k + 1] + v3 * row[third];
             row[k] -= sum * t1;
             row[k + 1] -= sum * t2;
             row[third] -= sum * t3;
-        }}
+        }
         SYNC
-    }}
-}}"""
+    }"""
+
+_SCHUR = f"""
+#define H(i, j) h[(i) * n + (j)]
+EACH(i, 0, n) for (i64 j = 0; j + 1 < i; j++) H(i, j) = 0;
+{qr_steps(_DECIDE, _STEP)}"""
 
 
 class RealSchur(Hessenberg):

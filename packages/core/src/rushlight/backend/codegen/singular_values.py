@@ -16,15 +16,14 @@ References:
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ..._dtypes import DType, int32, int64
 from .._singularities import not_converged
-from .array import DeviceArray, broadcast_shape, row_major
-from .matrices import broadcast, copied, restored, stacked, transposed
+from .array import DeviceArray, broadcast_shape
+from .matrices import broadcast, copied, numbers, restored, stacked, transposed
 from .registry import Family, Kernel
-from .symmetric_eigen import SymmetricEigen
+from .symmetric_eigen import SymmetricEigen, sorted_places
 
 singular_values = Family()
 #: From so many columns on, eigenvectors of A^H A turn a matrix first; few sweeps are left then.
@@ -129,14 +128,8 @@ EACH(i, 0, n) {
     norms[i] = sqrt_$R(sum) / scale[0];
 }
 SYNC
-EACH(i, 0, n) {
-    const $R value = norms[i];
-    i64 place = 0;
-    for (i64 j = 0; j < n; j++)
-        place += (norms[j] > value) | ((norms[j] == value) & (j < i));
-    order[place] = i;
-    values[place] = value;
-}"""
+"""
+_SORTED_NORMS = _NORMS + sorted_places("norms", ">")
 
 _COLLECT = """
 for (i64 i = 0; i < rows; i++)
@@ -224,7 +217,7 @@ class SingularValues(SymmetricEigen):
             self._rounds(g, v, scale, turned, info, vectors, who)
         values, order = self.empty(count, n, dtype=self.part), self.empty(count, n, dtype=int64)
         sort = self.kernel(
-            "sort_norms", "$T g $R scale $R norms $R values i64 order", "n m", _NORMS
+            "sort_norms", "$T g $R scale $R norms $R values i64 order", "n m", _SORTED_NORMS
         )
         sort(count, g, scale, norms, values, order, n, m)
         return g, v, order, values
@@ -347,8 +340,6 @@ def _(device: Any, dtype: DType) -> Kernel:
             squares(count, residuals, rest, rows, right.shape[2])
             residuals = restored(residuals, batch)
         assert own == batch, "the core broadcasts operands"
-        ranks = rank.geometry(batch, row_major(batch), 0)
-        assert count == math.prod(batch)
-        return restored(x, batch), residuals, ranks, restored(s, batch)
+        return restored(x, batch), residuals, numbers(rank, batch), restored(s, batch)
 
     return kernel

@@ -17,8 +17,8 @@ from typing import Any
 from ..._dtypes import DType, int32, int64
 from .._singularities import not_converged
 from .array import DeviceArray
-from .matrices import part, restored, stacked
-from .qr import REFLECTOR, Reflections
+from .matrices import restored, stacked
+from .qr import Reflections, column_reflected
 from .registry import Family, Kernel
 
 symmetric_eigen = Family()
@@ -37,13 +37,7 @@ for (i64 i = 0; i < columns; i++)
 _REDUCE = f"""
 for (i64 k = 0; k < n - 1; k++) {{
     const i64 rest = k + 1;
-    {{
-        const i64 length = n - rest, step = n;
-        $D $T* x = a + rest * n + k;
-        {REFLECTOR}
-        ONE {{ e[k] = beta; tau[k] = t; x[0] = of_$T(1); }}
-        SYNC
-    }}
+    {column_reflected("n - rest", "n", "rest * n + k", "e[k] = beta; x[0] = of_$T(1);")}
     EACH(i, rest, n) {{ v[i] = a[i * n + k]; p[i] = of_$T(0); }}
     SYNC
     const $T t = tau[k];
@@ -143,17 +137,23 @@ while (going) {{
     }}
 }}""".replace("{LIMIT}", "60")
 
-# The place of each value among all; equal ones stay in their order.
-_SORT = """
-EACH(i, 0, n) order[i] = i;
-SYNC
-EACH(i, 0, n) {
+
+def sorted_places(x: str, before: str) -> str:
+    """Statements that give each of `x` its place among all; equal ones stay in their order."""
+    return f"""EACH(i, 0, n) {{
     i64 place = 0;
-    const $R value = d[i];
-    for (i64 j = 0; j < n; j++) place += (d[j] < value) | ((d[j] == value) & (j < i));
+    const $R value = {x}[i];
+    for (i64 j = 0; j < n; j++)
+        place += ({x}[j] {before} value) | (({x}[j] == value) & (j < i));
     order[place] = i;
     values[place] = value;
-}"""
+}}"""
+
+
+_SORT = f"""
+EACH(i, 0, n) order[i] = i;
+SYNC
+{sorted_places("d", "<")}"""
 
 _COLLECT = """
 for (i64 i = 0; i < columns; i++)
@@ -205,9 +205,7 @@ class SymmetricEigen(Reflections):
         out = self.empty(count, n, n)
         collect = self.kernel("collect", "$T v $R z_ i64 order", "columns", _COLLECT, strips=True)
         collect(count, out, z, order, n)
-        if n > 1:
-            weights = tau.geometry((count, n - 1), tau.strides, 0)
-            self.apply(part(a, 1, n, 0, n - 1), weights, part(out, 1, n, 0, n), adjoint=False)
+        self.apply_below(a, tau, out)
         return values, out
 
 
