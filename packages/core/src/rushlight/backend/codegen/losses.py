@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..._dtypes import DType
 from .array import DeviceArray, beyond
-from .printing import loaded, stored
-from .registry import Family, Kernel
-from .rowwise import Let, Map, Once, RowKernels, Rows, Stage, Sweep, added, dense, split_at
+from .printing import loaded
+from .registry import Family
+from .rowwise import Let, Map, Once, RowKernels, Stage, Sweep, added, entered, split_at
 from .softmax import FLOATS, greatest
 
 losses = Family()
@@ -22,7 +21,6 @@ _OUT_OF_BOUNDS = "Target {value} is out of bounds."
 _TARGET = Let("t", "(i64)target[$r]", "i64")
 _GOOD = Let("good", "($t != ignored) & ($t >= 0) & ($t < n)", "i32")
 _REPORT = Once("if (($t != ignored) & !$good) report(faults, slot, $t);")
-_IGNORED = {"ignored": "i64"}
 
 
 class Loss(RowKernels):
@@ -39,24 +37,11 @@ class Loss(RowKernels):
         who: str = "",
     ) -> None:
         """Runs a kernel; `who` is the operator whose faults it reports."""
-        given = {k: dense(x) for k, x in operands.items() if x is not None}
-        dtypes = {k: x.dtype for k, x in given.items()}
-        key = (name, tuple(dtypes.items()))
-        found = self._made.get(key)
-        if found is None:
-            found = self._made[key] = Rows(
-                self.device, name, self.dtype, dtypes, results, stages,
-                {} if ignored is None else _IGNORED, faults=bool(who),
-            )  # fmt: skip
-        numbers = () if ignored is None else (ignored,)
+        scalars = {} if ignored is None else {"ignored": ("i64", ignored)}
         fault = self.device.fault(who, _OUT_OF_BOUNDS, IndexError) if who else None
-        found(tuple(given.values()), *sizes, *numbers, fault=fault)
+        given = self.launch(name, stages, operands, results, sizes, scalars, fault)
         if fault is not None:
             self.device.launched(beyond(given["target"], 0, sizes[1] - 1, ignored))
-
-    def write(self, name: str, x: DeviceArray, value: str, place: str) -> str:
-        """A statement that stores a result."""
-        return f"{name}[{place}] = {stored(f'({value})', self.type, x.dtype)};"
 
     def reduced(
         self, name: str, loss: DeviceArray, count: DeviceArray, mean: bool
@@ -77,17 +62,7 @@ class Loss(RowKernels):
 
 
 def _kernel(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator: a function of `Loss` and the operator's arguments becomes a kernel."""
-
-    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
-        @losses.kernel(name, FLOATS)
-        def make(device: Any, dtype: DType) -> Kernel:
-            loss = Loss(device, dtype)
-            return lambda *operands, **attributes: function(loss, *operands, **attributes)
-
-        return function
-
-    return enter
+    return entered(losses, Loss, name, FLOATS)
 
 
 @_kernel("cross_entropy")

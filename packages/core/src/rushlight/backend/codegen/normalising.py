@@ -14,11 +14,10 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
-from ..._dtypes import DType
 from .array import DeviceArray
-from .printing import loaded, stored
-from .registry import Family, Kernel
-from .rowwise import Let, Map, Once, RowKernels, Rows, Stage, Sweep, added, dense
+from .printing import loaded
+from .registry import Family
+from .rowwise import Let, Map, Once, RowKernels, Stage, Sweep, added, dense, entered
 
 normalising = Family()
 FLOATS = "floating reduced"
@@ -37,34 +36,13 @@ class Norm(RowKernels):
         sizes: tuple[int, int, int],
         **scalars: Any,
     ) -> None:
-        """Runs a kernel; one program for each name and set of operands' dtypes.
-
-        Args:
-            name: Of the kernel.
-            stages: What it does; `LOAD(name, place)` reads, `STORE(name, place, value)` writes.
-            operands: Arrays by name; those that are None are left out.
-            results: Names of those that are written.
-            sizes: (outer, n, inner).
-            **scalars: Whole numbers, and numbers of the kernel's type.
-        """
-        given = {k: dense(x) for k, x in operands.items() if x is not None}
-        dtypes = {k: x.dtype for k, x in given.items()}
-        key = (name, tuple(dtypes.items()))
-        found = self._made.get(key)
-        if found is None:
-            words = {k: "i64" if isinstance(v, int) else self.t for k, v in scalars.items()}
-            found = self._made[key] = Rows(
-                self.device, name, self.dtype, dtypes, results, stages, words
-            )
-        found(tuple(given.values()), *sizes, *scalars.values())
+        """Launches a kernel; scalars are whole numbers, or numbers of the kernel's type."""
+        numbers = {k: ("i64" if isinstance(v, int) else self.t, v) for k, v in scalars.items()}
+        self.launch(name, stages, operands, results, sizes, numbers)
 
     def read(self, name: str, x: DeviceArray, place: str = "$at") -> str:
         """An element of an operand, in the type that is computed in."""
         return f"({self.t})({loaded(f'{name}[{place}]', x.dtype)})"
-
-    def write(self, name: str, x: DeviceArray, value: str, place: str = "$at") -> str:
-        """A statement that stores a result."""
-        return f"{name}[{place}] = {stored(f'({value})', self.type, x.dtype)};"
 
     def affine(
         self, text: str, weight: DeviceArray | None, bias: DeviceArray | None, place: str
@@ -86,18 +64,13 @@ def moments(norm: Norm, x: str) -> list[Stage]:
     ]
 
 
+def _inverse_deviation(norm: Norm) -> str:
+    """Of a row, from the sum of the squares around its mean."""
+    return f"({norm.t})1 / sqrt_{norm.t}($square / ({norm.t})n + eps)"
+
+
 def _kernel(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator: a function of `Norm` and the operator's arguments becomes a kernel."""
-
-    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
-        @normalising.kernel(name, FLOATS)
-        def make(device: Any, dtype: DType) -> Kernel:
-            norm = Norm(device, dtype)
-            return lambda *operands, **attributes: function(norm, *operands, **attributes)
-
-        return function
-
-    return enter
+    return entered(normalising, Norm, name, FLOATS)
 
 
 # -- layer and RMS norm -----------------------------------------------------------------------
@@ -121,7 +94,7 @@ def _layer_norm(
     hat = norm.affine(f"({value} - $mean) * $rstd", weight, bias, "$i")
     stages: list[Stage] = [
         *moments(norm, value),
-        Let("rstd", f"({norm.t})1 / sqrt_{norm.t}($square / ({norm.t})n + eps)"),
+        Let("rstd", _inverse_deviation(norm)),
         Once("mean[$r] = $mean; rstd[$r] = $rstd;"),
         Map(norm.write("out", out, hat)),
     ]
@@ -141,7 +114,7 @@ def _rms_norm(
     value = norm.read("x", x)
     stages: list[Stage] = [
         Sweep({"square": added(f"{value} * {value}")}),
-        Let("rstd", f"({norm.t})1 / sqrt_{norm.t}($square / ({norm.t})n + eps)"),
+        Let("rstd", _inverse_deviation(norm)),
         Once("rstd[$r] = $rstd;"),
         Map(norm.write("out", out, norm.affine(f"{value} * $rstd", weight, None, "$i"))),
     ]
@@ -251,10 +224,7 @@ def _group_norm(
     mean, rstd = norm.empty((samples, groups), True), norm.empty((samples, groups), True)
     stages: list[Stage] = [
         *moments(norm, norm.read("x", x)),
-        Once(
-            f"mean[$r] = $mean; rstd[$r] = ({norm.t})1 / "
-            f"sqrt_{norm.t}($square / ({norm.t})n + eps);"
-        ),
+        Once(f"mean[$r] = $mean; rstd[$r] = {_inverse_deviation(norm)};"),
     ]
     norm.rows(
         "group_stats", stages, {"mean": mean, "rstd": rstd, "x": x}, ("mean", "rstd"),

@@ -14,7 +14,7 @@ work-item has a strip of them, of 64 in the CPU flavour and of one in the other.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,8 @@ from ..._dtypes import DType
 from .array import DeviceArray
 from .dialect import suffix
 from .expression import computed
-from .printing import memory_type, program
+from .printing import memory_type, program, stored
+from .registry import Family, Kernel
 
 LANES = 16
 STRIP = 64
@@ -300,10 +301,68 @@ class RowKernels:
         self.t = suffix(self.type)
         self._made: dict[Any, Rows] = {}
 
+    def launch(
+        self,
+        name: str,
+        stages: Sequence[Stage],
+        operands: Mapping[str, DeviceArray | None],
+        results: Sequence[str],
+        sizes: tuple[int, int, int],
+        scalars: Mapping[str, tuple[str, Any]],
+        fault: tuple[Any, int] | None = None,
+    ) -> dict[str, DeviceArray]:
+        """Launches a kernel; one program for each name and set of operands' dtypes.
+
+        Args:
+            name: Of the kernel.
+            stages: What it does.
+            operands: Arrays by name; those that are None are left out.
+            results: Names of those that are written.
+            sizes: (outer, n, inner).
+            scalars: Further numbers by name: word of the signature, and value.
+            fault: Where it reports.
+
+        Returns:
+            The operands, dense.
+        """
+        given = {k: dense(x) for k, x in operands.items() if x is not None}
+        dtypes = {k: x.dtype for k, x in given.items()}
+        key = (name, tuple(dtypes.items()))
+        found = self._made.get(key)
+        if found is None:
+            words = {k: word for k, (word, _) in scalars.items()}
+            found = self._made[key] = Rows(
+                self.device, name, self.dtype, dtypes, results, stages, words, fault is not None
+            )
+        numbers = [value for _, value in scalars.values()]
+        found(tuple(given.values()), *sizes, *numbers, fault=fault)
+        return given
+
+    def write(self, name: str, x: DeviceArray, value: str, place: str = "$at") -> str:
+        """A statement that stores a result."""
+        return f"{name}[{place}] = {stored(f'({value})', self.type, x.dtype)};"
+
     def empty(self, shape: Sequence[int], wide: bool = False) -> DeviceArray:
         """A new array in the operand's dtype, or the one that is computed in."""
         made: DeviceArray = self.device.empty(tuple(shape), self.type if wide else self.dtype)
         return made
+
+
+def entered(
+    family: Family, kernels: Callable[[Any, DType], RowKernels], name: str, classes: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: a function of what a dtype's kernels share, and of the operator's arguments,
+    becomes the kernel of an operator."""
+
+    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
+        @family.kernel(name, classes)
+        def make(device: Any, dtype: DType) -> Kernel:
+            shared = kernels(device, dtype)
+            return lambda *operands, **attributes: function(shared, *operands, **attributes)
+
+        return function
+
+    return enter
 
 
 def few_rows(rows: int, n: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
