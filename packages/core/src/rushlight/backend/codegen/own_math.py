@@ -9,25 +9,30 @@ one operation where the language can do that, which only makes them more exact.
 from __future__ import annotations
 
 _OWN = {
-    "exp": """f32 exp_f32(f32 x) {
-    x = x > 89.0f ? 89.0f : x < -104.0f ? -104.0f : x;
-    f32 n = rint_f32(x * 1.44269504088896341f);
-    f32 r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    # x = n log 2 + rest, and exp(r) - 1 for such a rest.
+    "exp_rest": """f32 exp_rest_f32(f32 x, f32 n) {
+    return x - n * 0.693359375f + n * 2.12194440e-4f;
+}""",
+    "exp_series": """f32 exp_series_f32(f32 r) {
     f32 p = 1.9875691500e-4f;
     p = p * r + 1.3981999507e-3f; p = p * r + 8.3334519073e-3f; p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f; p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    i32 k = (i32)n, half_ = k >> 1;
-    return p * AS_f32((u32)(half_ + 127) << 23) * AS_f32((u32)(k - half_ + 127) << 23);
+    return p * r * r + r;
+}""",
+    # x * 2^k, in two steps, for neither needs to be a number by itself.
+    "scaled": """f32 scaled_f32(f32 x, i32 k) {
+    i32 half_ = k >> 1;
+    return x * AS_f32((u32)(half_ + 127) << 23) * AS_f32((u32)(k - half_ + 127) << 23);
+}""",
+    "exp": """f32 exp_f32(f32 x) {
+    x = x > 89.0f ? 89.0f : x < -104.0f ? -104.0f : x;
+    f32 n = rint_f32(x * 1.44269504088896341f);
+    return scaled_f32(exp_series_f32(exp_rest_f32(x, n)) + 1.0f, (i32)n);
 }""",
     "expm1": """f32 expm1_f32(f32 x) {
     f32 c = x > 89.0f ? 89.0f : x < -30.0f ? -30.0f : x;
     f32 n = rint_f32(c * 1.44269504088896341f);
-    f32 r = c - n * 0.693359375f + n * 2.12194440e-4f;
-    f32 p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f; p = p * r + 8.3334519073e-3f; p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f; p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r;
+    f32 p = exp_series_f32(exp_rest_f32(c, n));
     i32 k = (i32)n, half_ = k >> 1;
     f32 a = AS_f32((u32)(half_ + 127) << 23), b = AS_f32((u32)(k - half_ + 127) << 23);
     f32 y = k > 64 ? (p + 1.0f) * a * b : p * (a * b) + (a * b - 1.0f);
@@ -81,23 +86,14 @@ _OWN = {
     "tanh": """f32 tanh_f32(f32 x) {
     f32 a = abs_f32(x), y = a > 10.0f ? 20.0f : a + a;
     f32 n = rint_f32(y * 1.44269504088896341f);
-    f32 r = y - n * 0.693359375f + n * 2.12194440e-4f;
-    f32 p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f; p = p * r + 8.3334519073e-3f; p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f; p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r;
+    f32 p = exp_series_f32(exp_rest_f32(y, n));
     f32 s = AS_f32((u32)((i32)n + 127) << 23), e = p * s + (s - 1.0f);
     return copysign_f32(e / (e + 2.0f), x);
 }""",
     "exp2": """f32 exp2_f32(f32 x) {
     x = x > 129.0f ? 129.0f : x < -151.0f ? -151.0f : x;
-    f32 n = rint_f32(x), r = (x - n) * 0.69314718055994530942f;
-    f32 p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f; p = p * r + 8.3334519073e-3f; p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f; p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    i32 k = (i32)n, half_ = k >> 1;
-    return p * AS_f32((u32)(half_ + 127) << 23) * AS_f32((u32)(k - half_ + 127) << 23);
+    f32 n = rint_f32(x);
+    return scaled_f32(exp_series_f32((x - n) * 0.69314718055994530942f) + 1.0f, (i32)n);
 }""",
     "log2": """f32 log2_f32(f32 x) {
     f32 n = log_exponent_f32(x), r = log_rest_f32(x), y = log_series_f32(r);
@@ -114,22 +110,14 @@ _OWN = {
     "cosh": """f32 cosh_f32(f32 x) {
     f32 a = abs_f32(x), y = a > 89.5f ? 89.5f : a;
     f32 n = rint_f32(y * 1.44269504088896341f);
-    f32 r = y - n * 0.693359375f + n * 2.12194440e-4f;
-    f32 p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f; p = p * r + 8.3334519073e-3f; p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f; p = p * r + 5.0000001201e-1f;
-    p = (p * r * r + r + 1.0f) * AS_f32((u32)((i32)n + 125) << 23);
+    f32 p = (exp_series_f32(exp_rest_f32(y, n)) + 1.0f) * AS_f32((u32)((i32)n + 125) << 23);
     return p + p + 0.125f / p;
 }""",
     # By a quarter of expm1, which does not overflow before the result does.
     "sinh": """f32 sinh_f32(f32 x) {
     f32 a = abs_f32(x), y = a > 89.5f ? 89.5f : a;
     f32 n = rint_f32(y * 1.44269504088896341f);
-    f32 r = y - n * 0.693359375f + n * 2.12194440e-4f;
-    f32 p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f; p = p * r + 8.3334519073e-3f; p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f; p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r;
+    f32 p = exp_series_f32(exp_rest_f32(y, n));
     f32 s = AS_f32((u32)((i32)n + 125) << 23), t = p * s + (s - 0.25f);
     f32 u = t + t, v = u + t / (u + 0.5f);
     return copysign_f32(a < 1e-4f ? a : a == INFINITY ? a : v, x);
@@ -191,17 +179,16 @@ _OWN = {
     # products with the first two are exact, else by Payne and Hanek (1983), with the 96 bits of
     # 2 / pi that matter to x.
     "turned": """f32 turned_f32(f32 x) {
-    f32 a = abs_f32(x), n = rint_f32(a * 0.63661977236758134308f);
-    f32 near_ = a - n * 1.5703125f - n * 4.837512969970703125e-4f - n * 7.54978995489188216e-8f;
+    f32 a = abs_f32(x);
     u64 turn = turn_f32(a);
     i64 rest = (i64)(((turn + ((u64)1 << 61)) & (((u64)1 << 62) - 1)) - ((u64)1 << 61));
     f32 far_ = (f32)rest * 0x1p-62f * 1.57079632679489661923f;
-    return a < 2048.0f ? near_ : a < INFINITY ? far_ : NAN;
+    return a < 2048.0f ? near_turned_f32(x) : a < INFINITY ? far_ : NAN;
 }""",
     "quarter": """i32 quarter_f32(f32 x) {
-    f32 a = abs_f32(x), n = rint_f32((a < 2048.0f ? a : 0.0f) * 0.63661977236758134308f);
+    f32 a = abs_f32(x);
     i32 far_ = (i32)((turn_f32(a) + ((u64)1 << 61)) >> 62);
-    return a < 2048.0f ? (i32)n : far_;
+    return a < 2048.0f ? near_quarter_f32(a < 2048.0f ? a : 0.0f) : far_;
 }""",
     "turn": """u64 turn_f32(f32 a) {
     u32 u = AS_u32(a), m = (u & 0x7fffffu) | 0x800000u;
@@ -262,8 +249,7 @@ _OWN = {
     p = p * r + 9.61812911e-3f; p = p * r + 5.55041087e-2f;
     p = p * r + 2.40226507e-1f; p = p * r + 6.93147181e-1f; p = p * r + 1.0f;
     k = k > 140.0f ? 140.0f : k < -160.0f ? -160.0f : k;
-    i32 whole = (i32)k, half_ = whole >> 1;
-    p = p * AS_f32((u32)(half_ + 127) << 23) * AS_f32((u32)(whole - half_ + 127) << 23);
+    p = scaled_f32(p, (i32)k);
     i32 exact = floor_f32(y) == y, odd = exact & (abs_f32(y) < 16777216.0f);
     odd = odd & (i32)(odd ? y : 0.0f);
     p = (x < 0) & (exact == 0) & (a < INFINITY) ? NAN : p;
