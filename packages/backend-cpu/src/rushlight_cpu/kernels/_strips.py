@@ -17,6 +17,7 @@ import numpy as np
 from rushlight_cpu.kernels import _parallel
 from rushlight_cpu.kernels._common import Array, prod
 from rushlight_cpu.kernels._memory import empty
+from rushlight_cpu.kernels._windows import matrix_of, weight_of
 
 Sizes = tuple[int, ...]
 
@@ -185,9 +186,7 @@ def conv(
 ) -> Array:
     """Fills `out` (image, output, *out) with the cross-correlation of `x` and `weight`."""
     strips = _flat(x, weight.shape[2:], stride, padding, dilation, out)
-    order = (0, *range(2, weight.ndim), 1)
-    matrix = np.ascontiguousarray(weight.transpose(order)).reshape(weight.shape[0], -1)
-    task = functools.partial(strips.convolve, matrix)
+    task = functools.partial(strips.convolve, matrix_of(weight))
     least = WIDE // max(1, strips.columns)
     _parallel.fixed_split(len(x), work, task, least=least, enough=ENOUGH)
     return out
@@ -235,5 +234,4 @@ def conv_grad_weight(
         ]
 
     parts = [each for found in _parallel.split(runs, work, part, enough=ENOUGH) for each in found]
-    total = np.add.reduce(parts).reshape(g.shape[1], *kernel, x.shape[1])
-    return np.ascontiguousarray(np.moveaxis(total, -1, 1))
+    return weight_of(np.add.reduce(parts), kernel, x.shape[1])

@@ -92,17 +92,23 @@ def suits_weight(kernel: Sizes, channels: int) -> bool:
     return kernel[-1] * channels >= SHORT
 
 
-def _matrix(weight: Array) -> Array:
+def matrix_of(weight: Array) -> Array:
     """(outputs, kernel * channels), in the order of a window."""
     order = (0, *range(2, weight.ndim), 1)
     return np.ascontiguousarray(weight.transpose(order)).reshape(weight.shape[0], -1)
+
+
+def weight_of(matrix: Array, kernel: Sizes, channels: int) -> Array:
+    """The weight that a matrix is of; the inverse."""
+    spread = matrix.reshape(len(matrix), *kernel, channels)
+    return np.ascontiguousarray(np.moveaxis(spread, -1, 1))
 
 
 def conv(
     x: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes, out: Array, work: float
 ) -> Array:
     """Fills `out` (image, output, *out) with the cross-correlation of `x` and `weight`."""
-    matrix = _matrix(weight)
+    matrix = matrix_of(weight)
     outer, kernel = weight.shape[0], weight.shape[2:]
 
     def part(start: int, stop: int) -> None:
@@ -145,9 +151,7 @@ def conv_grad_weight(
             dw += np.matmul(flat.reshape(outer, len(rows)), rows, out=room)
         return dw
 
-    total = np.asarray(sum(split(part)))
-    spread = total.reshape(outer, *kernel, channels)
-    return np.ascontiguousarray(spread.transpose(0, spread.ndim - 1, *range(1, spread.ndim - 1)))
+    return weight_of(np.asarray(sum(split(part))), kernel, channels)
 
 
 def flipped(weight: Array) -> Array:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rushlight_cpu.kernels import _parallel
 from rushlight_cpu.kernels._common import Array, Kernel, reduced_precision
 from rushlight_cpu.kernels._memory import empty
-from rushlight_cpu.kernels.products import mm
 
 
 def _sigmoid(x: Array, out: Array) -> None:
@@ -24,7 +22,7 @@ def _times_sigmoid_slope(s: Array, out: Array) -> None:
     out *= 1 - s
 
 
-def _lstm_step(gates: Array, c: Array, h: Array, cell: Array, active: Array) -> None:
+def lstm_step(gates: Array, c: Array, h: Array, cell: Array, active: Array) -> None:
     """Fills hidden state, cell state and activated gates from gate sums in the order i, f, g, o.
 
     `active` and `gates` may be one array.
@@ -51,11 +49,11 @@ def lstm_pointwise(gates: Array, c: Array) -> tuple[Array, Array, Array]:
     """
     h, cell = empty(c.shape, gates.dtype), empty(c.shape, gates.dtype)
     active = empty(gates.shape, gates.dtype)
-    _lstm_step(gates, c, h, cell, active)
+    lstm_step(gates, c, h, cell, active)
     return h, cell, active
 
 
-def _lstm_step_backward(
+def lstm_step_backward(
     gh: Array, gc: Array, c: Array, cell: Array, active: Array, dgates: Array, t: Array
 ) -> None:
     """Fills the gradients towards the gate sums, and `t` with that towards the old cell state."""
@@ -87,115 +85,17 @@ def lstm_pointwise_backward(
 ) -> tuple[Array, Array]:
     """Gradients towards the gate sums and the old cell state `c`; `cell` is the new one."""
     dgates, t = empty(active.shape, active.dtype), empty(c.shape, active.dtype)
-    _lstm_step_backward(gh, gc, c, cell, active, dgates, t)
+    lstm_step_backward(gh, gc, c, cell, active, dgates, t)
     return dgates, t
 
 
-def _lstm_slopes(active: Array) -> Array:
+def lstm_slopes(active: Array) -> Array:
     """What the activated gates change by when their sums do."""
     n, wide = active.shape
     a = active.reshape(n, 4, wide // 4)
     slopes: Array = a * (1 - a)
     slopes[:, 2] = 1 - a[:, 2] * a[:, 2]
     return slopes.reshape(n, wide)
-
-
-# In small products BLAS packs no operand, which for a few rows takes as long as the product itself.
-# So each is cut into some: at most so many rows, and so many columns that there are at most so
-# many multiply-adds (32 rows, hidden 256: 0.10 instead of 0.16 ms, and 0.13 instead of 0.17 ms
-# backwards). Threads would not help: between short passes they wait for the interpreter's lock.
-_ROWS, _SMALL = 32, 2**19
-_WIDTHS = (64, 32)
-
-
-def _panels(weight: Array, rows: int) -> Array:
-    """(panels, inputs, columns) of a matrix (inputs, outputs); one panel if none would do."""
-    inner, outer = weight.shape
-    for columns in _WIDTHS:
-        least = min(rows, _ROWS // 2) * inner * columns
-        if least and outer > columns and outer % columns == 0 and least <= _SMALL:
-            return np.ascontiguousarray(weight.reshape(inner, -1, columns).swapaxes(0, 1))
-    return np.ascontiguousarray(weight)[None]
-
-
-def _times_panels(x: Array, panels: Array, out: Array) -> None:
-    """Fills `out` with the product of `x` and the matrix that the panels are."""
-    if len(panels) == 1:
-        np.matmul(x, panels[0], out=out)
-        return
-    rows = max(_ROWS // 2, min(_ROWS, _SMALL // panels[0].size))
-    into = out.reshape(len(x), len(panels), -1).swapaxes(0, 1)
-    for at in range(0, len(x), rows):
-        some = slice(at, at + rows)
-        np.matmul(x[some], panels, out=into[:, some])
-
-
-@reduced_precision()
-def lstm_sequence(
-    gates: Array, weight: Array, h: Array, c: Array, *, reverse: bool
-) -> tuple[Array, Array, Array]:
-    """All steps of a layer: hidden states, cell states and activated gates of each.
-
-    `gates` (T, N, 4 H) is the input's share of the gate sums, `weight` (4 H, H) what the hidden
-    state is multiplied with; `h` and `c` are the states before the first step.
-    """
-    steps, n, _ = gates.shape
-    out, cells = (empty((steps, n, c.shape[1]), c.dtype) for _ in range(2))
-    active: Array = empty(gates.shape, gates.dtype)
-    panels = _panels(weight.T, n)
-    with _parallel.ONE_BLAS_THREAD:
-        for t in range(steps - 1, -1, -1) if reverse else range(steps):
-            sums = active[t]
-            _times_panels(h, panels, sums)
-            sums += gates[t]
-            _lstm_step(sums, c, out[t], cells[t], sums)
-            h, c = out[t], cells[t]
-    return out, cells, active
-
-
-@reduced_precision()
-def lstm_sequence_backward(
-    g: Array,
-    gc: Array | None,
-    ga: Array | None,
-    weight: Array,
-    h: Array,
-    c: Array,
-    out: Array,
-    cells: Array,
-    active: Array,
-    *,
-    reverse: bool,
-) -> tuple[Array, Array, Array, Array]:
-    """Gradients towards the gate sums, the weight and the first states.
-
-    `g`, `gc` and `ga` are those towards the three results of the forward.
-    """
-    steps, n, hidden = out.shape
-    dgates: Array = empty(active.shape, active.dtype)
-    dh: Array = np.zeros(h.shape, h.dtype)
-    dc: Array = np.zeros(c.shape, c.dtype)
-    panels = _panels(weight, n)
-    total, kept = (np.empty(h.shape, h.dtype) for _ in range(2))
-    with _parallel.ONE_BLAS_THREAD:
-        for t in range(steps) if reverse else range(steps - 1, -1, -1):
-            np.add(g[t], dh, out=total)
-            if gc is not None:
-                dc += gc[t]
-            earlier = t + 1 if reverse else t - 1
-            old = cells[earlier] if 0 <= earlier < steps else c
-            _lstm_step_backward(total, dc, old, cells[t], active[t], dgates[t], kept)
-            dc, kept = kept, dc
-            if ga is not None:
-                dgates[t] += ga[t] * _lstm_slopes(active[t])
-            _times_panels(dgates[t], panels, dh)
-    before = empty(out.shape, out.dtype)
-    if steps and reverse:
-        before[:-1], before[-1] = out[1:], h
-    elif steps:
-        before[1:], before[0] = out[:-1], h
-    dweight = mm(dgates.reshape(steps * n, 4 * hidden).T, before.reshape(steps * n, hidden))
-    return dgates, dweight, dh, dc
 
 
 @reduced_precision()
@@ -245,8 +145,6 @@ def gru_pointwise_backward(
 KERNELS: dict[str, Kernel] = {
     "lstm_pointwise": lstm_pointwise,
     "lstm_pointwise_backward": lstm_pointwise_backward,
-    "lstm_sequence": lstm_sequence,
-    "lstm_sequence_backward": lstm_sequence_backward,
     "gru_pointwise": gru_pointwise,
     "gru_pointwise_backward": gru_pointwise_backward,
 }

@@ -206,8 +206,11 @@ class RNNBase(Module):
         return out.transpose(0, 1) if self.batch_first else out, final
 
     def _has_sequence_operator(self) -> bool:
-        """Whether one operator walks through all steps of sequences of one length."""
-        return False
+        """Whether one operator walks through all steps of sequences of one length.
+
+        Under autocast products alone are of 16 bits, and states are not.
+        """
+        return not self.proj_size and not rushlight.is_autocast_enabled()
 
     def _sequence(
         self, gates: Tensor, start: State, suffix: str, backwards: bool
@@ -476,9 +479,6 @@ class RNN(RNNBase):
         out, state = self._run(input, None if hx is None else (hx,))
         return out, state[0]
 
-    def _has_sequence_operator(self) -> bool:
-        return not rushlight.is_autocast_enabled()
-
     def _sequence(
         self, gates: Tensor, start: State, suffix: str, backwards: bool
     ) -> tuple[Tensor, State]:
@@ -564,10 +564,6 @@ class LSTM(RNNBase):
     def _state_sizes(self) -> tuple[int, ...]:
         return self._output_size(), self.hidden_size
 
-    def _has_sequence_operator(self) -> bool:
-        # Under autocast products alone are of 16 bits, and the cell state is not.
-        return not self.proj_size and not rushlight.is_autocast_enabled()
-
     def _sequence(
         self, gates: Tensor, start: State, suffix: str, backwards: bool
     ) -> tuple[Tensor, State]:
@@ -643,9 +639,6 @@ class GRU(RNNBase):
         """Runs the network over `input`; arguments and results as in `RNN.forward`."""
         out, state = self._run(input, None if hx is None else (hx,))
         return out, state[0]
-
-    def _has_sequence_operator(self) -> bool:
-        return not rushlight.is_autocast_enabled()
 
     def _sequence(
         self, gates: Tensor, start: State, suffix: str, backwards: bool
