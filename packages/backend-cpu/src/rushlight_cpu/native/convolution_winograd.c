@@ -185,20 +185,14 @@ WINO_INLINE void input_points(const work *w, int m, const float *lines, float *v
                               int64_t vectors) {
     const int n = m + 2;
     for (int i = 0; i < vectors; i++) {
-        rl_vector d[WINO_MOST * WINO_MOST], half[WINO_MOST * WINO_MOST];
+        rl_vector d[WINO_MOST * WINO_MOST];
         const float *at = lines + i * m * RL_LANES;
         _Pragma("GCC unroll 6") for (int y = 0; y < n; y++) {
             wino_split(m, at + 2 * y * WINO_LINE, d + y * n, m);
             wino_split(m, at + (2 * y + 1) * WINO_LINE, d + y * n + m, 2);
         }
-        _Pragma("GCC unroll 6") for (int x = 0; x < n; x++) wino_input(m, d + x, half + x, n);
-        float *to = v + i / RL_NV * w->p->channels * RL_NR + i % RL_NV * RL_LANES;
-        _Pragma("GCC unroll 6") for (int y = 0; y < n; y++) {
-            wino_input(m, half + y * n, d + y * n, 1);
-            _Pragma("GCC unroll 6") for (int x = 0; x < n; x++) {
-                rl_store(to + (y * n + x) * w->v_point, d[y * n + x]);
-            }
-        }
+        wino_input_tile(m, d, v + i / RL_NV * w->p->channels * RL_NR + i % RL_NV * RL_LANES,
+                        w->v_point);
     }
 }
 

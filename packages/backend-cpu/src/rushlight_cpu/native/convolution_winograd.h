@@ -39,6 +39,19 @@ WINO_INLINE void wino_input(int m, const rl_vector *d, rl_vector *v, int step) {
     v[5 * step] = both * b - sum * e + d[5 * step];
 }
 
+/* B' d B of the pixels of a tile, stored `point` floats apart; `d` is overwritten. */
+WINO_INLINE void wino_input_tile(int m, rl_vector *d, float *to, int64_t point) {
+    const int n = m + 2;
+    rl_vector half[WINO_MOST * WINO_MOST];
+    _Pragma("GCC unroll 6") for (int x = 0; x < n; x++) wino_input(m, d + x, half + x, n);
+    _Pragma("GCC unroll 6") for (int y = 0; y < n; y++) {
+        wino_input(m, half + y * n, d + y * n, 1);
+        _Pragma("GCC unroll 6") for (int x = 0; x < n; x++) {
+            rl_store(to + (y * n + x) * point, d[y * n + x]);
+        }
+    }
+}
+
 /* y = A' v: m outputs. */
 WINO_INLINE void wino_output(int m, const rl_vector *v, rl_vector *y, int v_step, int y_step) {
     const rl_vector a = v[0], b = v[v_step], c = v[2 * v_step], e = v[3 * v_step];

@@ -175,19 +175,13 @@ WINO_INLINE void input_points(const work *w, int m, const float *patch, float *t
                               int64_t tiles) {
     const int n = m + 2;
     for (int64_t t = 0; t < tiles; t++, patch += m * RL_LANES, to += step) {
-        rl_vector d[WINO_MOST * WINO_MOST], half[WINO_MOST * WINO_MOST];
-        _Pragma("GCC unroll 6") for (int x = 0; x < n; x++) {
-            _Pragma("GCC unroll 6") for (int y = 0; y < n; y++) {
+        rl_vector d[WINO_MOST * WINO_MOST];
+        _Pragma("GCC unroll 6") for (int y = 0; y < n; y++) {
+            _Pragma("GCC unroll 6") for (int x = 0; x < n; x++) {
                 d[y * n + x] = rl_load(patch + (y * PATCH + x) * RL_LANES);
             }
-            wino_input(m, d + x, half + x, n);
         }
-        _Pragma("GCC unroll 6") for (int y = 0; y < n; y++) {
-            wino_input(m, half + y * n, d + y * n, 1);
-            _Pragma("GCC unroll 6") for (int x = 0; x < n; x++) {
-                rl_store(to + (y * n + x) * w->x_point, d[y * n + x]);
-            }
-        }
+        wino_input_tile(m, d, to, w->x_point);
     }
 }
 
