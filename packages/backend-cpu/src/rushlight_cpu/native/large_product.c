@@ -11,7 +11,6 @@
 #include "rl_slots.h"
 
 #define CACHED_DEPTH 512 /* of a strip */
-#define AHEAD 12 /* rows that are asked for early: the processor foresees none in another page */
 #define PACKED_ROWS (8 * RL_MR) /* at a time: panels lie too far apart for many to be cached */
 #define STAGE (2 * CACHED_DEPTH) /* of a, packed at a time */
 #define TILE_ROWS 512
@@ -31,25 +30,6 @@ static inline int64_t up(int64_t x, int64_t to) { return (x + to - 1) / to * to;
 
 /* Packing */
 
-typedef int32_t indices __attribute__((vector_size(4 * RL_LANES)));
-
-/* Transposes a square of vectors: exchanges off-diagonal blocks of 2 x 2, of 4 x 4, ... */
-static inline __attribute__((always_inline)) void transpose(rl_vector *r) {
-    _Pragma("GCC unroll 4") for (int s = 1; s < RL_LANES; s *= 2) {
-        indices low, high;
-        for (int j = 0; j < RL_LANES; j++) {
-            low[j] = j & s ? RL_LANES + j - s : j;
-            high[j] = j & s ? RL_LANES + j : j + s;
-        }
-        _Pragma("GCC unroll 16") for (int i = 0; i < RL_LANES; i++) {
-            if (i & s) continue;
-            rl_vector x = r[i], y = r[i + s];
-            r[i] = __builtin_shuffle(x, y, low);
-            r[i + s] = __builtin_shuffle(x, y, high);
-        }
-    }
-}
-
 static inline int64_t panels_at(const work *w, int64_t k, int64_t i, int64_t depth) {
     return up(w->p->m, RL_MR) * (k - w->first) + i * depth;
 }
@@ -67,41 +47,9 @@ static void pack_a(void *context, int64_t task) {
         rl_pack_rows(to + whole * depth, a + whole, rows - whole, depth, 1, p->lda);
         for (int64_t k = 0; k < depth; k++, a += p->lda) {
             float *at = to + k * RL_MR;
-            for (int64_t j = 0; j < rows; j += 16) __builtin_prefetch(a + AHEAD * p->lda + j);
+            for (int64_t j = 0; j < rows; j += 16) __builtin_prefetch(a + RL_AHEAD * p->lda + j);
             for (int64_t j = 0; j < whole; j += RL_MR, at += RL_MR * depth) {
                 memcpy(at, a + j, sizeof(float) * RL_MR);
-            }
-        }
-    }
-}
-
-/* `some` columns of b side by side, as many vectors as they need; columns past the last are 0. */
-static void pack_b(float *to, const float *b, int64_t ldb, bool turned, int64_t depth,
-                   int64_t some) {
-    int64_t width = up(some, RL_LANES), whole = some / RL_LANES * RL_LANES;
-    if (!turned) {
-        for (int64_t k = 0; k < depth; k++, b += ldb, to += width) {
-            for (int64_t j = 0; j < width; j += 16) __builtin_prefetch(b + AHEAD * ldb + j);
-            for (int64_t j = 0; j < whole; j += RL_LANES) rl_store(to + j, rl_load(b + j));
-            for (int64_t j = whole; j < width; j++) to[j] = j < some ? b[j] : 0.0f;
-        }
-        return;
-    }
-    for (int64_t j = 0; j < width; j += RL_LANES, b += RL_LANES * ldb, to += RL_LANES) {
-        int64_t k = 0;
-        for (; j < whole && depth - k >= RL_LANES; k += RL_LANES) {
-            rl_vector r[RL_LANES];
-            _Pragma("GCC unroll 16") for (int i = 0; i < RL_LANES; i++) {
-                r[i] = rl_load(b + i * ldb + k);
-            }
-            transpose(r);
-            _Pragma("GCC unroll 16") for (int i = 0; i < RL_LANES; i++) {
-                rl_store(to + (k + i) * width, r[i]);
-            }
-        }
-        for (; k < depth; k++) {
-            for (int64_t i = 0; i < RL_LANES; i++) {
-                to[k * width + i] = j + i < some ? b[i * ldb + k] : 0.0f;
             }
         }
     }
@@ -210,8 +158,8 @@ static void compute(void *context, int64_t task) {
                                    : p->a + i * p->lda + k;
         for (int64_t column = j; column < last; column += RL_NR) {
             int64_t some = least(RL_NR, last - column);
-            pack_b(b, p->b + (p->turned_b ? column * p->ldb + k : k * p->ldb + column), p->ldb,
-                   p->turned_b, depth, some);
+            const float *from = p->b + (p->turned_b ? column * p->ldb + k : k * p->ldb + column);
+            rl_pack_columns(true, b, from, p->ldb, p->turned_b, depth, some);
             float *c = p->c + i * p->ldc + column;
             strip s = {rows, depth, a, p->lda, b, c, p->ldc, c, p->ldc};
             if (!k) {

@@ -114,26 +114,6 @@ static bool is_small(const product *p, int64_t rows, int64_t columns) {
            rows >= 32 && rows <= SMALL_SIDE && p->k >= 16 && p->k <= SMALL_DEPTH;
 }
 
-/* Rows [0, depth) of `width` columns of b, side by side. */
-static inline void pack_strip(float *to, const float *b, int64_t ld, bool turned, int64_t depth,
-                              int64_t width) {
-    if (!turned) {
-        for (int64_t k = 0; k < depth; k++) {
-            for (int64_t j = 0; j < width; j += RL_LANES) {
-                rl_store(to + k * width + j, rl_load(b + k * ld + j));
-            }
-        }
-        return;
-    }
-    for (int64_t j = 0; j < width; j += 4) {
-        const float *b0 = b + j * ld, *b1 = b0 + ld, *b2 = b1 + ld, *b3 = b2 + ld;
-        for (int64_t k = 0; k < depth; k++) {
-            float *at = to + k * width + j;
-            at[0] = b0[k], at[1] = b1[k], at[2] = b2[k], at[3] = b3[k];
-        }
-    }
-}
-
 static void small_tile(const product *p, const float *a, const float *b, float *c, int64_t rows,
                        int64_t columns) {
     _Alignas(64) float strip[STRIP_DEPTH * RL_NR];
@@ -145,8 +125,8 @@ static void small_tile(const product *p, const float *a, const float *b, float *
             int64_t left = (columns - j) / RL_LANES;
             int nv = left >= RL_NV && left != RL_NV + 1 ? RL_NV : left >= 2 ? 2 : 1;
             int64_t width = nv * RL_LANES;
-            pack_strip(strip, b + (p->b.turned ? j * p->b.ld + k : k * p->b.ld + j), p->b.ld,
-                       p->b.turned, depth, width);
+            const float *columns_at = b + (p->b.turned ? j * p->b.ld + k : k * p->b.ld + j);
+            rl_pack_columns(false, strip, columns_at, p->b.ld, p->b.turned, depth, width);
             (p->a.turned
                  ? nv == 3 ? rl_strip_columns : nv == 2 ? rl_strip_columns_2 : rl_strip_columns_1
              : nv == 3 ? rl_strip_rows

@@ -100,4 +100,63 @@ static inline int64_t rl_packed_size(int64_t rows, int64_t depth) {
     return (rows + RL_MR - 1) / RL_MR * RL_MR * depth;
 }
 
+/* Transposes a square of vectors: exchanges off-diagonal blocks of 2 x 2, of 4 x 4, ... */
+static inline __attribute__((always_inline)) void rl_transpose(rl_vector *r) {
+    typedef int32_t indices __attribute__((vector_size(4 * RL_LANES)));
+    _Pragma("GCC unroll 4") for (int s = 1; s < RL_LANES; s *= 2) {
+        indices low, high;
+        for (int j = 0; j < RL_LANES; j++) {
+            low[j] = j & s ? RL_LANES + j - s : j;
+            high[j] = j & s ? RL_LANES + j : j + s;
+        }
+        _Pragma("GCC unroll 16") for (int i = 0; i < RL_LANES; i++) {
+            if (i & s) continue;
+            rl_vector x = r[i], y = r[i + s];
+            r[i] = __builtin_shuffle(x, y, low);
+            r[i + s] = __builtin_shuffle(x, y, high);
+        }
+    }
+}
+
+/* Rows that are asked for early: the processor foresees none in another page. */
+#define RL_AHEAD 12
+
+/* `some` columns of b, or rows if it is turned, side by side in as many vectors as they need:
+   to[k][j] = b(k, j), for columns past the last 0.
+   `far`: b comes from memory. */
+static inline __attribute__((always_inline)) void rl_pack_columns(const bool far, float *to,
+                                                                  const float *b, int64_t ldb,
+                                                                  bool turned, int64_t depth,
+                                                                  int64_t some) {
+    int64_t width = (some + RL_LANES - 1) / RL_LANES * RL_LANES, whole = some / RL_LANES * RL_LANES;
+    if (!turned) {
+        for (int64_t k = 0; k < depth; k++, b += ldb, to += width) {
+            for (int64_t j = 0; far && j < width; j += 16) {
+                __builtin_prefetch(b + RL_AHEAD * ldb + j);
+            }
+            for (int64_t j = 0; j < whole; j += RL_LANES) rl_store(to + j, rl_load(b + j));
+            for (int64_t j = whole; j < width; j++) to[j] = j < some ? b[j] : 0.0f;
+        }
+        return;
+    }
+    for (int64_t j = 0; j < width; j += RL_LANES, b += RL_LANES * ldb, to += RL_LANES) {
+        int64_t k = 0;
+        for (; j < whole && depth - k >= RL_LANES; k += RL_LANES) {
+            rl_vector r[RL_LANES];
+            _Pragma("GCC unroll 16") for (int i = 0; i < RL_LANES; i++) {
+                r[i] = rl_load(b + i * ldb + k);
+            }
+            rl_transpose(r);
+            _Pragma("GCC unroll 16") for (int i = 0; i < RL_LANES; i++) {
+                rl_store(to + (k + i) * width, r[i]);
+            }
+        }
+        for (; k < depth; k++) {
+            for (int64_t i = 0; i < RL_LANES; i++) {
+                to[k * width + i] = j + i < some ? b[i * ldb + k] : 0.0f;
+            }
+        }
+    }
+}
+
 #endif
