@@ -24,6 +24,9 @@ import numpy as np
 
 T = TypeVar("T")
 
+#: What a thread must get for a split to pay, in elements: of passes through memory, and of work in
+#: which the threads pass the interpreter's lock more often.
+PASSES, BLOCKS = 2.5e5, 7e5
 # Work, in elements passed through a ufunc, below which BLAS would not use threads either.
 _SMALL = 9e3
 

@@ -31,8 +31,6 @@ WIDE = 128
 SCATTERED = 2**18
 # What it costs to add a product to a strip, in multiply-adds.
 ADDED = 16
-# What a thread must get for a split to pay, in elements passed through a ufunc.
-ENOUGH = 7e5
 
 
 def suits(kernel: Sizes, dilation: Sizes, groups: int) -> bool:
@@ -188,7 +186,7 @@ def conv(
     strips = _flat(x, weight.shape[2:], stride, padding, dilation, out)
     task = functools.partial(strips.convolve, matrix_of(weight))
     least = WIDE // max(1, strips.columns)
-    _parallel.fixed_split(len(x), work, task, least=least, enough=ENOUGH)
+    _parallel.fixed_split(len(x), work, task, least=least, enough=_parallel.BLOCKS)
     return out
 
 
@@ -209,7 +207,7 @@ def conv_grad_input(
     matrix = np.ascontiguousarray(weight.transpose(order)).reshape(-1, weight.shape[0])
     task = functools.partial(strips.scatter, matrix)
     least = WIDE // max(1, strips.columns)
-    _parallel.fixed_split(len(g), work, task, least=least, enough=ENOUGH)
+    _parallel.fixed_split(len(g), work, task, least=least, enough=_parallel.BLOCKS)
     return dx
 
 
@@ -233,5 +231,9 @@ def conv_grad_weight(
             for run in range(start, stop)
         ]
 
-    parts = [each for found in _parallel.split(runs, work, part, enough=ENOUGH) for each in found]
+    parts = [
+        each
+        for found in _parallel.split(runs, work, part, enough=_parallel.BLOCKS)
+        for each in found
+    ]
     return weight_of(np.add.reduce(parts), kernel, x.shape[1])

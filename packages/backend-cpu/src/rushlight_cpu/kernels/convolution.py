@@ -27,8 +27,6 @@ Sizes = tuple[int, ...]
 # (gradients at 32x64x56x56: 63 ms with an eighth of it, 44 ms with these).
 COLUMNS = 2**21
 PLANES = 2**19
-# What a thread must get for a split to pay, in elements passed through a ufunc.
-ENOUGH = 7e5
 # Elements of the planes of depthwise taps in work at a time.
 TILE = 2**18
 # What it costs to start copying one run of a window, in multiply-adds of the GEMM: rubbish columns
@@ -211,7 +209,7 @@ def _multiply(matrix: Array, pixels: Array, out: Array) -> None:
         np.matmul(matrix, pixels[start:stop], out=out[start:stop])
 
     work = out.size * matrix.shape[-1] / 16
-    _parallel.split(len(out), work, part, enough=ENOUGH)
+    _parallel.split(len(out), work, part, enough=_parallel.BLOCKS)
 
 
 def _weight_matrix(weight: Array, groups: int) -> Array:

@@ -15,8 +15,6 @@ from rushlight_cpu.kernels._common import Array, Kernel, prod
 _FAMILY: Any = array_kernels(np)
 _full: Kernel = _FAMILY["full"]
 _cast: Kernel = _FAMILY["cast"]
-# What a thread must get for a split to pay, in elements.
-_ENOUGH = 2.5e5
 
 
 def full(*, shape: tuple[int, ...], value: Any, dtype: DType) -> Array:
@@ -40,7 +38,7 @@ def clone(x: Array) -> Array:
 
 def assign(out: Array, x: Array) -> None:
     """`out[...] = x`, for large arrays in parts along the longest of the outer dimensions."""
-    if out.size < 2 * _ENOUGH or x.shape != out.shape or np.may_share_memory(out, x):
+    if out.size < 2 * _parallel.PASSES or x.shape != out.shape or np.may_share_memory(out, x):
         out[...] = x
         return
     axis = int(np.argmax(out.shape[:-1])) if out.ndim > 1 else 0
@@ -49,7 +47,7 @@ def assign(out: Array, x: Array) -> None:
     def part(start: int, stop: int) -> None:
         into[start:stop] = source[start:stop]
 
-    _parallel.split(len(into), float(out.size), part, enough=_ENOUGH)
+    _parallel.split(len(into), float(out.size), part, enough=_parallel.PASSES)
 
 
 def cast(x: Array, *, dtype: DType) -> Array:

@@ -14,8 +14,6 @@ from rushlight_cpu.kernels._common import Array, Kernel
 # Elements that stay together.  Loops of sixteen at a time may round otherwise than what is left at
 # an end, so cuts lie where loops would begin anew anyway, whatever the number of threads.
 _UNIT = 2**16
-# What a thread must get for a split to pay, in elements of a pass through memory: 0.1 ms.
-_ENOUGH = 2.5e5
 # What other ufuncs cost, in such passes.
 _COSTS = {
     **dict.fromkeys("exp exp2 log log2 log10 tanh sin cos".split(), 1.5),
@@ -50,7 +48,7 @@ def unary(ufunc: Kernel, cost: float = 1.0, result: type | None = None) -> Kerne
             some = slice(start * _UNIT, stop * _UNIT)
             ufunc(flat[some], out=into[some])
 
-        _parallel.split(-(-x.size // _UNIT), cost * x.size, part, enough=_ENOUGH)
+        _parallel.split(-(-x.size // _UNIT), cost * x.size, part, enough=_parallel.PASSES)
         return out
 
     return kernel
@@ -94,7 +92,7 @@ def binary(ufunc: Kernel, cost: float = 1.0, result: type | None = None) -> Kern
             some = slice(start * step, stop * step)
             ufunc(cut(x, some), cut(y, some), out=into[some])
 
-        _parallel.split(units, cost * out.size, part, enough=_ENOUGH)
+        _parallel.split(units, cost * out.size, part, enough=_parallel.PASSES)
         return out
 
     return kernel
@@ -138,7 +136,7 @@ def relu_backward(g: Array, y: Array) -> Array:
             np.negative(into[some], into[some])
             np.bitwise_and(into[some], seen[some], into[some])
 
-    _parallel.split(-(-g.size // _UNIT), 2.0 * g.size, part, enough=_ENOUGH)
+    _parallel.split(-(-g.size // _UNIT), 2.0 * g.size, part, enough=_parallel.PASSES)
     return out
 
 

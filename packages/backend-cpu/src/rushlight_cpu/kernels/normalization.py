@@ -20,10 +20,6 @@ Needs = tuple[bool, bool, bool]
 Gradients = tuple[Array | None, Array | None, Array | None]
 
 
-# What a thread must get for a split to pay, in elements passed through a ufunc.
-_ENOUGH = 7e5
-
-
 def _blocks(start: int, stop: int, n: int) -> list[slice]:
     step = _step(n)
     return [slice(at, min(at + step, stop)) for at in range(start, stop, step)]
@@ -38,7 +34,7 @@ def _split_blocks(rows: int, n: int, work: float, task: Any) -> list[Any]:
     step = _step(n)
     units = -(-rows // step)
     return _parallel.split(
-        units, work, lambda a, b: task(a * step, min(b * step, rows)), enough=_ENOUGH
+        units, work, lambda a, b: task(a * step, min(b * step, rows)), enough=_parallel.BLOCKS
     )
 
 

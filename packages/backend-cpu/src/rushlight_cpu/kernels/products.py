@@ -115,7 +115,7 @@ def _add_to(out: Array, bias: Array) -> Array:
     def part(start: int, stop: int) -> None:
         rows[start:stop] += bias
 
-    _parallel.split(len(rows), float(out.size), part, enough=2.5e5)
+    _parallel.split(len(rows), float(out.size), part, enough=_parallel.PASSES)
     return out
 
 
