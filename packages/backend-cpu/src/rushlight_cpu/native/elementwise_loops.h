@@ -19,7 +19,7 @@
 #define TEST(name, expression) LOOP(name, uint8_t, expression)
 
 /* Half of erfc(|x| / sqrt(2)) for float, to 8e-8: Abramowitz and Stegun (1964), 7.1.26. */
-#if !RL_IS_DOUBLE
+#if !RL_IS_DOUBLE && !defined(OWN_GELU)
 static inline T F(gauss_tail)(T size, T *density) {
     T s = size * 0.70710678118654752440f;
     T t = 1 / (s * 0.3275911f + 1);

@@ -177,7 +177,11 @@ void rl_run_plan(const rl_plan *p, rl_inner inner, const void *context, int cost
     if (!p->size) return;
     int64_t most = TASK_COST / cost & ~(int64_t)15; /* elements of a task */
     int64_t length = p->dims ? p->shape[p->dims - 1] : 1;
-    walk w = {p, inner, context, length < most ? length : most};
+    walk w = {p, inner, context, length};
+    if (length > most) { /* an even number of equal parts: two cores should end together */
+        int64_t parts = ((length + most - 1) / most + 1) & ~(int64_t)1;
+        w.width = ((length + parts - 1) / parts + 15) & ~(int64_t)15;
+    }
     w.pieces = (length + w.width - 1) / w.width;
     int64_t calls = p->size / length * w.pieces;
     int64_t per_task = most / w.width;
