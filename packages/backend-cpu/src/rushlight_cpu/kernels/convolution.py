@@ -5,7 +5,8 @@ kernel tap is then a constant offset into a flattened plane, so the columns of t
 contiguous copies. Positions where a window wraps around the edge of a plane are rubbish: the
 forward drops them, the gradients meet them with zeros. Where planes are small and rubbish would be
 a large share of the work, columns hold exact windows instead of flattened runs. Without groups,
-`_strips` (one and two dimensions) and `_windows` lay out images otherwise and do better still.
+`_strips` (one and two dimensions) and `_windows` lay out images otherwise and do better still, and
+`_winograd` multiplies less.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight_cpu.kernels import _parallel, _strips, _windows
+from rushlight_cpu.kernels import _parallel, _strips, _windows, _winograd
 from rushlight_cpu.kernels._common import Array, Kernel, ending, prod, reduced_precision
 from rushlight_cpu.kernels._memory import empty, zeros
 
@@ -239,6 +240,9 @@ def conv(
         matrix = weight.reshape(groups, outer // groups, inner // groups)
         _multiply(matrix, flat, out.reshape(batch, groups, outer // groups, -1))
         return out
+    if groups == 1 and _winograd.suits(x, outer, found, kernel, stride, dilation):
+        if _winograd.conv(x, weight, padding, out, _work(weight, out)):
+            return out
     if _strips.suits(kernel, dilation, groups):
         return _strips.conv(x, weight, stride, padding, dilation, out, _work(weight, out))
     if groups == 1 and _windows.suits(size, found, stride, padding):
@@ -288,6 +292,10 @@ def conv_grad_input(
     # With a stride of one it is a convolution of `g` by the kernels turned about.
     around = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True))
     if groups == 1 and set(stride) == {1} and min(around) >= 0:
+        if _winograd.suits(g, inner, input_size, kernel, stride, dilation):
+            dx = empty(shape, g.dtype)
+            if _winograd.conv(g, _windows.flipped(weight), around, dx, _work(weight, g)):
+                return dx
         if _strips.suits(kernel, dilation, groups) and _strips.suits_scatter(
             input_size, g.shape[2:], outer
         ):
@@ -343,6 +351,11 @@ def conv_grad_weight(
         work = prod(kernel_size) * (inner // groups) * g.size / 16
         return _parallel.fixed_split(batch, work, part, length=prod(shape))
 
+    tiled = kernel_size, stride, dilation, _winograd.SUMS
+    if groups == 1 and _winograd.suits(x, outer, g.shape[2:], *tiled):
+        found = _winograd.conv_grad_weight(g, x, padding, prod(shape[1:]) * g.size / 16)
+        if found is not None:
+            return found
     # Of few channels windows come in short runs; strips do not mind.
     short = prod(kernel_size) > 1 and not _windows.suits_weight(kernel_size, inner)
     if short and _strips.suits(kernel_size, dilation, groups):
