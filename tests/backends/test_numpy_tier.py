@@ -310,6 +310,21 @@ def test_products_do_not_depend_on_the_number_of_threads(
         np.testing.assert_array_equal(other, found[0])
 
 
+def test_products_of_transposed_stacks() -> None:
+    rng = np.random.default_rng(0)
+    g = rng.standard_normal((9, 70, 600)).astype(np.float32).swapaxes(0, 1)
+    x = rng.standard_normal((70, 9, 500)).astype(np.float32)
+    for a, b in ((g, x), (x, g)):
+        rows = a.reshape(630, -1).astype(np.float64), b.reshape(630, -1).astype(np.float64)
+        found = kernel("linear_weight")(a, b)
+        np.testing.assert_allclose(found, rows[0].T @ rows[1], atol=1e-3)
+    for columns in (300, 700):  # a result that is narrower than the operand, and a wider one
+        matrix = rng.standard_normal((600, columns)).astype(np.float32)
+        found = kernel("matmul")(g, matrix)
+        assert found.flags.c_contiguous
+        np.testing.assert_allclose(found, g.astype(np.float64) @ matrix, atol=1e-3)
+
+
 def test_channel_statistics_are_those_of_the_whole_batch(threads: int) -> None:
     rng = np.random.default_rng(0)
     x = (rng.standard_normal((6, 5, 40, 41)) * 3 + 1000).astype(np.float32)
@@ -489,26 +504,61 @@ def test_layers_over_nothing(
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(("rows", "hidden"), [(40, 256), (16, 64), (1, 64), (35, 48)])
-def test_products_of_a_layer_in_panels(rows: int, hidden: int, reverse: bool) -> None:
+def test_an_lstm_layer_in_panels_and_runs_of_rows(rows: int, hidden: int, reverse: bool) -> None:
     rng = np.random.default_rng(0)
-    gates = rng.standard_normal((3, rows, 4 * hidden))
+    steps = 5
+    gates = rng.standard_normal((rows, steps, 4 * hidden)).swapaxes(0, 1)  # as of rows first
     weight = rng.standard_normal((4 * hidden, hidden)) / 16
     h, c = (rng.standard_normal((rows, hidden)) for _ in range(2))
-    g = rng.standard_normal((3, rows, hidden))
+    g, gc = (rng.standard_normal((steps, rows, hidden)) for _ in range(2))
+    ga = rng.standard_normal(gates.shape)
     f64 = rushlight.float64
-    out, cells, active = kernel("lstm_sequence", f64)(gates, weight, h, c, reverse=reverse)
+    results = kernel("lstm_sequence", f64)(gates, weight, h, c, reverse=reverse)
     found = kernel("lstm_sequence_backward", f64)(
-        g, None, None, weight, h, c, out, cells, active, reverse=reverse
+        g, gc, ga, weight, h, c, *results, reverse=reverse
     )
-    operands = [rushlight.from_numpy(x).requires_grad_() for x in (gates, weight, h, c)]
-    x, w, hidden_state, cell = operands
-    for t in (2, 1, 0) if reverse else (0, 1, 2):
+    operands = [rushlight.from_numpy(a).requires_grad_() for a in (weight, h, c)]
+    x = rushlight.from_numpy(gates.copy()).requires_grad_()
+    w, hidden_state, cell = operands
+    order = range(steps - 1, -1, -1) if reverse else range(steps)
+    expected: Any = {}
+    for t in order:
         sums = x[t] + hidden_state @ w.T
-        hidden_state, cell, _ = rushlight.ops.lstm_pointwise(sums, cell)
-        np.testing.assert_allclose(out[t], hidden_state.detach().numpy(), atol=1e-12)
-        hidden_state.backward(rushlight.from_numpy(g[t]), retain_graph=True)
-    for mine, operand in zip(found, operands, strict=True):
+        hidden_state, cell, active = rushlight.ops.lstm_pointwise(sums, cell)
+        expected[t] = (hidden_state, cell, active)
+    for place, (mine, cotangent) in enumerate(zip(results, (g, gc, ga), strict=True)):
+        theirs = rushlight.stack([expected[t][place] for t in range(steps)])
+        np.testing.assert_allclose(mine, theirs.detach().numpy(), atol=1e-12)
+        theirs.backward(rushlight.from_numpy(cotangent), retain_graph=True)
+    for mine, operand in zip(found, (x, *operands), strict=True):
         np.testing.assert_allclose(mine, operand.grad.numpy(), atol=1e-10)
+
+
+@pytest.mark.parametrize(("rows", "hidden"), [(32, 256), (70, 96)])
+def test_an_lstm_layer_does_not_depend_on_the_number_of_threads(rows: int, hidden: int) -> None:
+    rng = np.random.default_rng(0)
+
+    def real(*shape: int) -> Any:
+        return rng.standard_normal(shape).astype(np.float32)
+
+    operands = real(9, rows, 4 * hidden), real(4 * hidden, hidden) / 16, real(rows, hidden)
+    g, c = real(9, rows, hidden), real(rows, hidden)
+    before = _parallel.thread_count()
+    found = []
+    try:
+        for count in (1, 2, 5):
+            _parallel.set_thread_count(count)
+            states = kernel("lstm_sequence")(*operands, c, reverse=False)
+            found.append(
+                [*states, *kernel("lstm_sequence_backward")(
+                    g, None, None, *operands[1:], c, *states, reverse=False
+                )]
+            )  # fmt: skip
+    finally:
+        _parallel.set_thread_count(before)
+    for other in found[1:]:
+        for mine, theirs in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
 
 
 @pytest.mark.parametrize("kernel_size", [(2, 2), (2, 300), (2, 1)], ids=str)

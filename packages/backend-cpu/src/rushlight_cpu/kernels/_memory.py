@@ -199,6 +199,18 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> Array:
     return made
 
 
+def rooms(dtype: Any, *shapes: tuple[int, ...]) -> list[Array]:
+    """Scratch arrays of arbitrary numbers, each beginning at a multiple of 64 bytes."""
+    kind = np.dtype(dtype)
+    sizes = [-(-kind.itemsize * prod(shape) // _ALIGNMENT) * _ALIGNMENT for shape in shapes]
+    held = POOL.empty(sum(sizes) + _ALIGNMENT, np.uint8)
+    at, made = -held.ctypes.data % _ALIGNMENT, []
+    for shape, size in zip(shapes, sizes, strict=True):
+        made.append(np.ndarray(shape, kind, held, at))
+        at += size
+    return made
+
+
 def _after_fork() -> None:
     # Another thread of the parent may have held the lock.
     POOL.lock = threading.RLock()

@@ -59,15 +59,41 @@ def mm(x: Array, y: Array) -> Array:
 
 def matmul(x: Array, y: Array) -> Array:
     """`x @ y` with the rules of `rushlight.matmul`."""
+    found: Array
     if x.ndim == y.ndim == 2:
         return mm(x, y)
     if y.ndim == 2 and x.ndim > 2 and x.size:
-        # One product of a tall matrix, for which it pays to copy a transposed one.
-        return mm(x.reshape(-1, x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[-1])
+        # One product of a tall matrix, for which it pays to copy a transposed one: the narrower
+        # of the operand and the result.
+        order = _order(x) if y.shape[1] < x.shape[-1] else None
+        if order is None:
+            return mm(_as_rows(x), y).reshape(*x.shape[:-1], y.shape[1])
+        found = _memory.empty((*x.shape[:-1], y.shape[1]), x.dtype)
+        into = found.transpose(order)
+        into[...] = mm(_as_rows(x.transpose(order)), y).reshape(into.shape)
+        return found
     if x.ndim > 2 and y.ndim > 2:
         return bmm(x, y)
-    found: Array = _matmul(x, y)
+    found = _matmul(x, y)
     return found
+
+
+def _order(x: Array) -> tuple[int, ...] | None:
+    """How the dimensions of a transposed stack of rows lie in memory; None if it is not one."""
+    if x.flags.c_contiguous:
+        return None
+    order = (*sorted(range(x.ndim - 1), key=lambda dim: -x.strides[dim]), x.ndim - 1)
+    return order if x.transpose(order).flags.c_contiguous else None
+
+
+def _as_rows(x: Array) -> Array:
+    """The last dimension as rows of a matrix; a copy is made in memory of the pool."""
+    shape = (prod(x.shape[:-1]), x.shape[-1])
+    if not x.flags.c_contiguous and x.nbytes >= _memory.LEAST:
+        whole = _memory.empty(x.shape, x.dtype)
+        whole[...] = x
+        x = whole
+    return x.reshape(shape)
 
 
 def bmm(x: Array, y: Array) -> Array:
@@ -124,8 +150,11 @@ def linear_weight(g: Array, x: Array) -> Array:
     if x.ndim < 2:
         found: Array = _linear_weight(g, x)
         return found
-    rows = prod(x.shape[:-1])
-    return mm(g.reshape(rows, g.shape[-1]).T, x.reshape(rows, x.shape[-1]))
+    # The order of rows does not matter, so that of the wider operand is taken.
+    order = _order(g if g.shape[-1] >= x.shape[-1] else x)
+    if order is not None:
+        g, x = g.transpose(order), x.transpose(order)
+    return mm(_as_rows(g).T, _as_rows(x))
 
 
 # Whole numbers, complex and 16-bit ones keep the array family's kernels.

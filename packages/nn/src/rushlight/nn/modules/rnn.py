@@ -245,8 +245,9 @@ class RNNBase(Module):
             for suffix in self._suffixes(layer):
                 start = tuple(part[len(finals)] for part in hx)
                 backwards = suffix.endswith("_reverse")
-                if sizes is None and self.batch_first:  # rows as they lie in memory
-                    gates = self._projected(x.transpose(0, 1), suffix).transpose(0, 1)
+                turned = x.transpose(0, 1) if sizes is None else x
+                if sizes is None and turned.is_contiguous():  # rows as they lie in memory
+                    gates = self._projected(turned, suffix).transpose(0, 1)
                 else:
                     gates = self._projected(x, suffix)
                 if sizes is None:
