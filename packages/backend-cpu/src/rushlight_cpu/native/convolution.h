@@ -209,10 +209,7 @@ static inline void conv_store_row(float *dst, const float *src, int64_t n) {
 #if defined(__AVX512F__)
 /* to[i * ld + j] = x[j * step + i] for 16 x 16: both sides by whole rows. */
 static inline void conv_transpose_16(float *to, int64_t ld, const float *x, int64_t step) {
-    rl_vector r[16];
-    _Pragma("GCC unroll 16") for (int i = 0; i < 16; i++) r[i] = rl_load(x + i * step);
-    rl_transpose(r);
-    _Pragma("GCC unroll 16") for (int i = 0; i < 16; i++) rl_store(to + i * ld, r[i]);
+    rl_transpose_square(to, ld, x, step);
 }
 #endif
 

@@ -122,11 +122,9 @@ static void small_tile(const product *p, const float *a, const float *b, float *
         bool add = k || p->start;
         const float *from = a + (p->a.turned ? k * p->a.ld : k);
         for (int64_t j = 0; j < columns;) {
-            int64_t left = (columns - j) / RL_LANES;
-            int nv = left >= RL_NV && left != RL_NV + 1 ? RL_NV : left >= 2 ? 2 : 1;
-            int64_t width = nv * RL_LANES;
+            int64_t width = rl_strip_width(columns - j), nv = width / RL_LANES;
             const float *columns_at = b + (p->b.turned ? j * p->b.ld + k : k * p->b.ld + j);
-            rl_pack_columns(false, strip, columns_at, p->b.ld, p->b.turned, depth, width);
+            rl_pack_columns(true, strip, columns_at, p->b.ld, p->b.turned, depth, width);
             (p->a.turned
                  ? nv == 3 ? rl_strip_columns : nv == 2 ? rl_strip_columns_2 : rl_strip_columns_1
              : nv == 3 ? rl_strip_rows
@@ -245,6 +243,7 @@ static void tiles(void *context, int64_t begin, int64_t end) {
     }
 }
 
+/* Half of n, in whole vectors. */
 static inline int64_t half(int64_t n) { return (n / 2 + 15) / 16 * 16; }
 
 static void cut(product *p, double work) {
@@ -257,7 +256,7 @@ static void cut(product *p, double work) {
     if (p->count >= 8 || work <= DIRECT) return;
     if (wanted < 2) wanted = 2;
     while ((double)(p->down * p->across * p->count) < wanted) {
-        bool rows = p->tile_m >= p->tile_n;
+        bool rows = p->tile_m > p->tile_n; /* else columns: every tile packs its part of b */
         if ((rows ? p->tile_m : p->tile_n) < 64) return;
         if (rows) p->tile_m = half(p->tile_m);
         else p->tile_n = half(p->tile_n);

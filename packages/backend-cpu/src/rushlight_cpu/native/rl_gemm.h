@@ -13,6 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __AVX__
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 #define RL_LANES 16
@@ -100,26 +103,81 @@ static inline int64_t rl_packed_size(int64_t rows, int64_t depth) {
     return (rows + RL_MR - 1) / RL_MR * RL_MR * depth;
 }
 
-/* Transposes a square of vectors: exchanges off-diagonal blocks of 2 x 2, of 4 x 4, ... */
-static inline __attribute__((always_inline)) void rl_transpose(rl_vector *r) {
+/* A quad of floats from each of RL_LANES / 4 rows: loads put them into their lanes. */
+static inline __attribute__((always_inline)) rl_vector rl_load_quads(const float *b, int64_t step) {
+#if RL_LANES == 16
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(b));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(b + step), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(b + 2 * step), 2);
+    return (rl_vector)_mm512_insertf32x4(v, _mm_loadu_ps(b + 3 * step), 3);
+#elif RL_LANES == 8
+    __m256 v = _mm256_castps128_ps256(_mm_loadu_ps(b));
+    return (rl_vector)_mm256_insertf128_ps(v, _mm_loadu_ps(b + step), 1);
+#else
+    (void)step;
+    return rl_load(b);
+#endif
+}
+
+/* Writes the transpose of a square of RL_LANES rows, `ldb` apart, to rows `width` apart. */
+static inline __attribute__((always_inline)) void rl_transpose_square(float *to, int64_t width,
+                                                                      const float *b, int64_t ldb) {
     typedef int32_t indices __attribute__((vector_size(4 * RL_LANES)));
-    _Pragma("GCC unroll 4") for (int s = 1; s < RL_LANES; s *= 2) {
-        indices low, high;
-        for (int j = 0; j < RL_LANES; j++) {
-            low[j] = j & s ? RL_LANES + j - s : j;
-            high[j] = j & s ? RL_LANES + j : j + s;
-        }
-        _Pragma("GCC unroll 16") for (int i = 0; i < RL_LANES; i++) {
-            if (i & s) continue;
-            rl_vector x = r[i], y = r[i + s];
-            r[i] = __builtin_shuffle(x, y, low);
-            r[i + s] = __builtin_shuffle(x, y, high);
-        }
+    indices low, high, pairs_low, pairs_high; /* of two vectors, within each four lanes */
+    for (int j = 0; j < RL_LANES; j++) {
+        int lane = j / 4 * 4, second = j % 2 * RL_LANES;
+        low[j] = lane + j % 4 / 2 + second, high[j] = low[j] + 2;
+        pairs_low[j] = lane + j % 2 + j % 4 / 2 * RL_LANES, pairs_high[j] = pairs_low[j] + 2;
     }
+    _Pragma("GCC unroll 4") for (int q = 0; q < RL_LANES; q += 4) {
+        rl_vector x[4];
+        _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) {
+            x[i] = rl_load_quads(b + q + i * ldb, 4 * ldb);
+        }
+        rl_vector a = __builtin_shuffle(x[0], x[1], low), c = __builtin_shuffle(x[0], x[1], high);
+        rl_vector d = __builtin_shuffle(x[2], x[3], low), e = __builtin_shuffle(x[2], x[3], high);
+        rl_store(to + q * width, __builtin_shuffle(a, d, pairs_low));
+        rl_store(to + (q + 1) * width, __builtin_shuffle(a, d, pairs_high));
+        rl_store(to + (q + 2) * width, __builtin_shuffle(c, e, pairs_low));
+        rl_store(to + (q + 3) * width, __builtin_shuffle(c, e, pairs_high));
+    }
+}
+
+/* How many columns of `left` the next strip takes: whole vectors, and the last not alone. */
+static inline int64_t rl_strip_width(int64_t left) {
+    int64_t vectors = (left + RL_LANES - 1) / RL_LANES;
+    int64_t some = vectors >= RL_NV && vectors != RL_NV + 1 ? RL_NV : vectors >= 2 ? 2 : 1;
+    return some * RL_LANES < left ? some * RL_LANES : left;
 }
 
 /* Rows that are asked for early: the processor foresees none in another page. */
 #define RL_AHEAD 12
+
+/* `nv` is a constant where this is inlined: compilers would call a copy of memory for a loop. */
+static inline __attribute__((always_inline)) void rl_pack_vectors(const int nv, const bool far,
+                                                                  float *to, const float *b,
+                                                                  int64_t ldb, bool turned,
+                                                                  int64_t depth) {
+    const int64_t width = nv * RL_LANES;
+    if (!turned) {
+        for (int64_t k = 0; k < depth; k++, b += ldb, to += width) {
+            _Pragma("GCC unroll 3") for (int v = 0; v < nv; v++) {
+                if (far) __builtin_prefetch(b + RL_AHEAD * ldb + v * RL_LANES);
+                rl_store(to + v * RL_LANES, rl_load(b + v * RL_LANES));
+            }
+        }
+        return;
+    }
+    for (int v = 0; v < nv; v++, b += RL_LANES * ldb, to += RL_LANES) {
+        int64_t k = 0;
+        for (; depth - k >= RL_LANES; k += RL_LANES) {
+            rl_transpose_square(to + k * width, width, b + k, ldb);
+        }
+        for (; k < depth; k++) {
+            for (int i = 0; i < RL_LANES; i++) to[k * width + i] = b[i * ldb + k];
+        }
+    }
+}
 
 /* `some` columns of b, or rows if it is turned, side by side in as many vectors as they need:
    to[k][j] = b(k, j), for columns past the last 0.
@@ -128,33 +186,14 @@ static inline __attribute__((always_inline)) void rl_pack_columns(const bool far
                                                                   const float *b, int64_t ldb,
                                                                   bool turned, int64_t depth,
                                                                   int64_t some) {
-    int64_t width = (some + RL_LANES - 1) / RL_LANES * RL_LANES, whole = some / RL_LANES * RL_LANES;
-    if (!turned) {
-        for (int64_t k = 0; k < depth; k++, b += ldb, to += width) {
-            for (int64_t j = 0; far && j < width; j += 16) {
-                __builtin_prefetch(b + RL_AHEAD * ldb + j);
-            }
-            for (int64_t j = 0; j < whole; j += RL_LANES) rl_store(to + j, rl_load(b + j));
-            for (int64_t j = whole; j < width; j++) to[j] = j < some ? b[j] : 0.0f;
-        }
-        return;
-    }
-    for (int64_t j = 0; j < width; j += RL_LANES, b += RL_LANES * ldb, to += RL_LANES) {
-        int64_t k = 0;
-        for (; j < whole && depth - k >= RL_LANES; k += RL_LANES) {
-            rl_vector r[RL_LANES];
-            _Pragma("GCC unroll 16") for (int i = 0; i < RL_LANES; i++) {
-                r[i] = rl_load(b + i * ldb + k);
-            }
-            rl_transpose(r);
-            _Pragma("GCC unroll 16") for (int i = 0; i < RL_LANES; i++) {
-                rl_store(to + (k + i) * width, r[i]);
-            }
-        }
-        for (; k < depth; k++) {
-            for (int64_t i = 0; i < RL_LANES; i++) {
-                to[k * width + i] = j + i < some ? b[i * ldb + k] : 0.0f;
-            }
+    if (some == 3 * RL_LANES) rl_pack_vectors(3, far, to, b, ldb, turned, depth);
+    else if (some == 2 * RL_LANES) rl_pack_vectors(2, far, to, b, ldb, turned, depth);
+    else if (some == RL_LANES) rl_pack_vectors(1, far, to, b, ldb, turned, depth);
+    else {
+        int64_t width = (some + RL_LANES - 1) / RL_LANES * RL_LANES;
+        int64_t down = turned ? 1 : ldb, along = turned ? ldb : 1;
+        for (int64_t k = 0; k < depth; k++, to += width) {
+            for (int64_t j = 0; j < width; j++) to[j] = j < some ? b[k * down + j * along] : 0.0f;
         }
     }
 }

@@ -26,6 +26,8 @@ RL_STRIP_INLINE void rl_strip_tile(const int mr, const int nv, const bool transp
         _Pragma("GCC unroll 3") for (int v = 0; v < nv; v++) {
             x[v] = rl_load(b + k * ldb + v * RL_LANES);
         }
+        /* The next tile's rows: its columns, or all that lies there if the matrix is dense. */
+        if (mr == RL_MR) __builtin_prefetch(transposed ? a + k * lda + mr : a + mr * (lda + k));
         _Pragma("GCC unroll 8") for (int i = 0; i < mr; i++) {
             rl_vector w = rl_splat(transposed ? a[k * lda + i] : a[i * lda + k]);
             _Pragma("GCC unroll 3") for (int v = 0; v < nv; v++) s[i][v] += w * x[v];

@@ -22,6 +22,7 @@
 #define MOST_THREADS 256
 #define SHORT_SPIN 20000 /* nanoseconds */
 #define LONGEST_SPIN 200000
+#define PATIENCE 1000000 /* of a caller whose workers are at their last tasks */
 
 static pthread_mutex_t entrance = PTHREAD_MUTEX_INITIALIZER; /* held by the thread inside */
 static pthread_t workers[MOST_THREADS];
@@ -64,14 +65,18 @@ static bool changes(atomic_int *word, int value) {
     return false;
 }
 
-/* Waits until *word is no longer `value`, spinning for `spin` nanoseconds at most. */
-static void sleep_while(atomic_int *word, int value, int64_t spin) {
+/* Spins until *word is no longer `value`, for `spin` nanoseconds at most; whether it changed. */
+static bool spin_while(atomic_int *word, int value, int64_t spin) {
     int64_t start = now(), waited = 0;
     while (waited < spin) {
-        if (changes(word, value)) return;
+        if (changes(word, value)) return true;
         waited = now() - start;
         if (waited > SHORT_SPIN) sched_yield();
     }
+    return false;
+}
+
+static void sleep_while(atomic_int *word, int value) {
     atomic_fetch_add(&sleepers, 1);
 #ifdef __linux__
     while (atomic_load(word) == value) {
@@ -97,6 +102,54 @@ static void wake(atomic_int *word, int count) {
 #endif
 }
 
+/* Where workers sleep.  Schedulers like to wake a thread on the CPU where the one that wakes it goes
+   on running, and there it may wait for milliseconds while others are idle.  So the caller takes its
+   own CPU from those that a sleeping worker may use, and the worker takes it back when awake. */
+
+enum { AWAKE, ASLEEP, MOVING, MOVED };
+typedef struct {
+    atomic_int state;
+    int seen; /* the generation when its worker was started */
+#ifdef __linux__
+    cpu_set_t allowed; /* before it was MOVED */
+#endif
+} place;
+static place places[MOST_THREADS];
+
+static void move_sleepers(int count) {
+#ifdef __linux__
+    int cpu = atomic_load(&sleepers) ? sched_getcpu() : -1;
+    if (cpu < 0 || cpu >= CPU_SETSIZE) return;
+    for (int i = 0; i < running && count > 0; i++) {
+        place *b = &places[i];
+        int state = atomic_load(&b->state);
+        if (state == AWAKE || !atomic_compare_exchange_strong(&b->state, &state, MOVING)) continue;
+        count--;
+        bool known = state == MOVED || !pthread_getaffinity_np(workers[i], sizeof b->allowed,
+                                                               &b->allowed);
+        cpu_set_t others = b->allowed;
+        if (known) CPU_CLR(cpu, &others);
+        bool moved = known && CPU_COUNT(&others) &&
+                     !pthread_setaffinity_np(workers[i], sizeof others, &others);
+        atomic_store(&b->state, moved ? MOVED : state);
+    }
+#else
+    (void)count;
+#endif
+}
+
+static void sleep_in(place *b, int seen) {
+    atomic_store(&b->state, ASLEEP);
+    sleep_while(&generation, seen);
+    int state;
+    do {
+        while ((state = atomic_load(&b->state)) == MOVING) relax();
+    } while (!atomic_compare_exchange_strong(&b->state, &state, AWAKE));
+#ifdef __linux__
+    if (state == MOVED) sched_setaffinity(0, sizeof b->allowed, &b->allowed);
+#endif
+}
+
 static void take_tasks(void) {
     for (;;) {
         int64_t i = atomic_fetch_add(&next_task, 1);
@@ -106,12 +159,13 @@ static void take_tasks(void) {
 }
 
 static void *work(void *argument) {
-    int seen = (int)(intptr_t)argument;
+    place *own = argument;
+    int seen = own->seen;
     inside = true; /* what a task starts runs serially */
     int64_t spin = SHORT_SPIN;
     for (;;) {
         int64_t start = now();
-        sleep_while(&generation, seen, spin);
+        if (!spin_while(&generation, seen, spin)) sleep_in(own, seen);
         /* Too long a wait halves the next; one that spinning would have spared doubles it. */
         int64_t waited = now() - start;
         if (waited > 2 * LONGEST_SPIN) spin = spin / 2 > SHORT_SPIN ? spin / 2 : SHORT_SPIN;
@@ -130,7 +184,9 @@ static void start_workers(int count) {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int seen = atomic_load(&generation);
     while (running < count) {
-        if (pthread_create(&workers[running], NULL, work, (void *)(intptr_t)seen)) break;
+        places[running].seen = seen;
+        atomic_store(&places[running].state, AWAKE);
+        if (pthread_create(&workers[running], NULL, work, &places[running])) break;
         running++;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -185,13 +241,17 @@ void rl_parallel(int64_t tasks, rl_task task, void *context) {
     job_task = task, job_context = context, job_tasks = tasks;
     atomic_store(&next_task, 0);
     atomic_store(&open_, 1);
+    int helpers = tasks < threads ? (int)tasks - 1 : threads - 1;
+    move_sleepers(helpers);
     atomic_fetch_add(&generation, 1);
-    wake(&generation, tasks < threads ? (int)tasks - 1 : threads - 1);
+    wake(&generation, helpers);
     inside = true;
     take_tasks();
     inside = false;
     atomic_store(&open_, 0);
-    for (int left; (left = atomic_load(&active));) sleep_while(&active, left, SHORT_SPIN);
+    for (int left; (left = atomic_load(&active));) {
+        if (!spin_while(&active, left, PATIENCE)) sleep_while(&active, left);
+    }
     pthread_mutex_unlock(&entrance);
 }
 
