@@ -226,6 +226,20 @@ def test_gelu(native: Any, name: str, approximate: str, dtype: Any) -> None:
     np.testing.assert_allclose(got, wanted, rtol=tol, atol=tol)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "int64", "bool"])
+@pytest.mark.parametrize("value", [0, 1, True, 0.0, -0.0, 2.5, np.nan, -1e300])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 0, 3), (500, 500)])
+def test_full(native: Any, shape: tuple[int, ...], value: Any, dtype: str) -> None:
+    attributes = {"shape": shape, "value": value, "dtype": getattr(rushlight, dtype)}
+    if not attributes["dtype"].is_floating_point and value != 0 and value != 1:
+        return
+    with np.errstate(all="ignore"):
+        got, wanted = (
+            tier.find_kernel("full", attributes["dtype"])(**attributes) for tier in (native, NUMPY)
+        )
+    assert (got.dtype, got.shape, got.tobytes()) == (wanted.dtype, wanted.shape, wanted.tobytes())
+
+
 @pytest.mark.parametrize("exponent", [2.0, 3.0, -1.0, 0.5, 1.7, 0.0])
 def test_powers(native: Any, exponent: float) -> None:
     agree(native, "pow", np.array(SPECIAL), np.array(exponent))

@@ -4,6 +4,8 @@
    that both sides are read and written by whole lines of the cache. */
 #include "rl.h"
 
+#include <math.h>
+
 /* Elements of a task, and of a tile's side. */
 #define TASK 32768
 #define SIDE 16
@@ -243,10 +245,41 @@ static PyObject *cat(const rl_call *call) {
     return result;
 }
 
+/* full(*, shape, value, dtype): small ones, of which only the call costs time. */
+#define SMALL (1 << 16) /* bytes */
+
+static PyObject *full(const rl_call *call) {
+    int64_t sizes[RL_MAX_DIMS];
+    npy_intp shape[RL_MAX_DIMS];
+    double value;
+    int dims = rl_ints(call, "shape", sizes, RL_MAX_DIMS), type = rl_dtype(call, "dtype");
+    if (call->count || rl_keywords(call) != 3 || dims < 0 || !rl_float(call, "value", &value)) {
+        return RL_DECLINE;
+    }
+    bool zero = value == 0 && !signbit(value); /* whose bits are 0 in every dtype */
+    if (type < 0 || !(type == NPY_FLOAT || type == NPY_DOUBLE || zero)) return RL_DECLINE;
+    int64_t count = 1;
+    for (int d = 0; d < dims; d++) {
+        if (sizes[d] < 0 || sizes[d] > SMALL || (count *= sizes[d]) > SMALL) return RL_DECLINE;
+        shape[d] = sizes[d];
+    }
+    if (count * 16 > SMALL) return RL_DECLINE;
+    PyObject *out = rl_empty(dims, shape, type);
+    if (!out) return NULL;
+    if (zero) memset(RL_DATA(out), 0, (size_t)PyArray_NBYTES(RL_ARRAY(out)));
+    else if (type == NPY_FLOAT) {
+        for (int64_t i = 0; i < count; i++) ((float *)RL_DATA(out))[i] = (float)value;
+    } else {
+        for (int64_t i = 0; i < count; i++) ((double *)RL_DATA(out))[i] = value;
+    }
+    return out;
+}
+
 #define ALL "floating reduced integer bool complex"
 
 const rl_kernel rl_copying_kernels[] = {
     {"clone", ALL, copied, NULL},
     {"cat", ALL, cat, NULL},
+    {"full", ALL, full, NULL},
     {0},
 };

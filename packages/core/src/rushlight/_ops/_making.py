@@ -72,6 +72,27 @@ def default_kind(dtype: DType | None, device: Any = None) -> Kind:
     return kind_of(placed(device), dtype)
 
 
+def direct_filled(size: tuple[Any, ...], value: Any, dtype: DType | None) -> Tensor | None:
+    """A tensor of 0 or 1 where the user leaves the device open and nothing stands between the call
+    and the kernel.
+
+    None for everything else, errors among it.
+    """
+    state = STATE.get()
+    kind = _HOST_KINDS.get(settings.default_dtype if dtype is None else dtype)
+    if kind is None or settings.default_device is not None:
+        return None
+    kernel = kind.hot[_FULL]
+    if kernel is None or not (state is GRAD or state is NO_GRAD) or not size:
+        return None
+    if size[0].__class__ is tuple and len(size) == 1:
+        size = size[0]
+    for n in size:
+        if n.__class__ is not int or n < 0:
+            return None
+    return fresh(kind, kernel(shape=size, value=value, dtype=kind.dtype))
+
+
 def filled(size: tuple[int, ...], value: Any, kind: Kind) -> Tensor:
     """A tensor of one value."""
     for n in size:

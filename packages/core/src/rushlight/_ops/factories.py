@@ -14,6 +14,7 @@ from ._making import (
     check_layout,
     default_kind,
     delivered,
+    direct_filled,
     filled,
     filled_like,
     finished,
@@ -42,16 +43,12 @@ def _constant_factory(name: str, value: int) -> Any:
         pin_memory: bool = False,
         **keywords: Any,
     ) -> Tensor:
-        sizes = size
-        if not sizes or sizes[0].__class__ is not int or keywords:
-            sizes = sizes_given(name, size, keywords)
-        else:
-            for n in sizes:
-                if n.__class__ is not int:
-                    sizes = sizes_of(size)
-                    break
-        if layout is not strided:
-            check_layout(name, layout)
+        if out is None and device is None and layout is strided and not keywords:
+            direct = direct_filled(size, value, dtype)
+            if direct is not None:
+                return direct.requires_grad_(True) if requires_grad else direct
+        sizes = sizes_given(name, size, keywords)
+        check_layout(name, layout)
         if out is not None:
             made = filled(sizes, value, kind_for(name, out, dtype, device))
             return delivered(name, made, out, requires_grad)

@@ -15,7 +15,7 @@ from ._public import PUBLIC, into, public
 from .creation import cast_op
 from .reduction import (
     dims_or_all,
-    direct_reduction,
+    direct_along,
     has_values,
     reduced_shape,
     restored,
@@ -99,7 +99,7 @@ def mean(
         tensor([2., 3.])
     """
     if dtype is None and keepdim is False:
-        direct = direct_reduction(mean_op, input, dim)
+        direct = direct_along(mean_op, input, dim)
         if direct is not None:
             return direct
     x = inferred("mean", input, dtype)

@@ -8,6 +8,7 @@ from .. import _dispatch
 from .._dispatch import Spec
 from .._dtypes import DType, bool_, int64, uint8
 from .._errors import error
+from .._failures import explained
 from .._modes import GRAD, NO_GRAD, STATE
 from .._operator import Operator, operator
 from .._registered import operators
@@ -107,10 +108,11 @@ sum_to_op.function = sum_to
 _new = object.__new__
 
 
-def direct_reduction(op: Operator, x: Any, dim: Any) -> Tensor | None:
+def direct_along(op: Operator, x: Any, dim: Any, reduces: bool = True) -> Tensor | None:
     """A reduction over one dimension or all where nothing stands between the call and the kernel.
 
-    None for everything else, errors among it.
+    None for everything else, errors among it.  An operator that does not reduce is one along a
+    dimension, whose result has the operand's shape.
     """
     if x.__class__ not in PLAIN:
         return None
@@ -129,13 +131,18 @@ def direct_reduction(op: Operator, x: Any, dim: Any) -> Tensor | None:
     if native is None:
         native = native_of(x)
     ndim = native.ndim
-    if dim is None:
-        dims = EVERY_DIM[ndim]
-    elif dim.__class__ is int and -ndim <= dim < ndim:
-        dims = (dim % ndim,)
+    place: Any
+    if dim.__class__ is int and -ndim <= dim < ndim:
+        place = (dim % ndim,) if reduces else dim % ndim
+    elif dim is None and reduces:
+        place = EVERY_DIM[ndim]
     else:
         return None
-    result = kernel(native, dim=dims, keepdim=False)
+    try:
+        result = kernel(native, dim=place, keepdim=False) if reduces else kernel(native, dim=place)
+    except Exception as raised:
+        attributes = {"dim": place, "keepdim": False} if reduces else {"dim": place}
+        raise explained(op, (x,), attributes, raised) from raised
     if result.__class__ is not kind.array:
         result = kind.runtime.wrap(result, kind.dtype)
     out = _new(Tensor)
@@ -144,7 +151,7 @@ def direct_reduction(op: Operator, x: Any, dim: Any) -> Tensor | None:
     out._storage = out._view = out._shape = out._node = None
     out._req = False
     if recorded:
-        attributes = {"dim": dims, "keepdim": False}
+        attributes = {"dim": place, "keepdim": False} if reduces else {"dim": place}
         return _dispatch.record(op, (x,), attributes, out, (True,))  # type: ignore[no-any-return]
     return out
 
@@ -167,7 +174,7 @@ def sum(
         tensor([4, 6])
     """
     if dtype is None and keepdim is False:
-        direct = direct_reduction(sum_op, input, dim)
+        direct = direct_along(sum_op, input, dim)
         if direct is not None:
             return direct
     check_tensor("sum", input)

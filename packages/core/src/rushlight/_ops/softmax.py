@@ -8,9 +8,10 @@ from .._dispatch import Spec
 from .._dtypes import DType
 from .._errors import error
 from .._operator import Operator, operator
-from .._tensor.tensor import Tensor
+from .._tensor.tensor import PLAIN, Tensor
 from ._batching import batch_size, front_or_expanded
 from ._public import export, public
+from .reduction import direct_along
 from .views import check_dim
 
 softmax_op = operator("softmax(Tensor x, *, int dim) -> Tensor")
@@ -120,6 +121,12 @@ def _prepared(who: str, input: Tensor, dtype: DType | None) -> Tensor:
     return input
 
 
+def _direct(op: Operator, x: Any, dim: Any) -> Tensor | None:
+    if x.__class__ in PLAIN and x._k.dtype.is_floating_point:
+        return direct_along(op, x, dim, reduces=False)
+    return None
+
+
 @public(out=True, op=softmax_op)
 def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """Rescales `input` along `dim` to positive values that sum to one.
@@ -137,6 +144,10 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
         >>> rushlight.softmax(rushlight.tensor([0.0, 0.0]), dim=0)
         tensor([0.5000, 0.5000])
     """
+    if dtype is None:
+        direct = _direct(softmax_op, input, dim)
+        if direct is not None:
+            return direct
     x = _prepared("softmax", input, dtype)
     return softmax_op.entry(x, dim=check_dim("softmax", dim, x.ndim))  # type: ignore[no-any-return]
 
@@ -156,6 +167,10 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
         >>> rushlight.log_softmax(rushlight.tensor([0.0, 0.0]), dim=0)
         tensor([-0.6931, -0.6931])
     """
+    if dtype is None:
+        direct = _direct(log_softmax_op, input, dim)
+        if direct is not None:
+            return direct
     x = _prepared("log_softmax", input, dtype)
     dim = check_dim("log_softmax", dim, x.ndim)
     return log_softmax_op.entry(x, dim=dim)  # type: ignore[no-any-return]
