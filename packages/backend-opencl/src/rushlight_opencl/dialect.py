@@ -17,6 +17,7 @@ typedef uint u32; typedef long i64; typedef ulong u64; typedef float f32; typede
 #define GROUPS(d) get_num_groups(d)
 #define POINTER_f32(p) (p)
 #define FMA_f32(x, y, z) FMA(x, y, z)
+#define APART static __attribute__((noinline))
 #define ATOMIC_MAX_u32(p, x) atomic_max((volatile global uint*)(p), (x))
 #define ATOMIC_ADD_u32(p, x) atomic_add((volatile global uint*)(p), (x))
 static inline void report(volatile global long* faults, int slot, long value) {
@@ -29,6 +30,7 @@ typedef double f64; typedef double2 c128;
 #define MAKE_c128(a, b) ((double2)((a), (b)))
 #define AS_f64(x) as_double(x)
 #define AS_u64(x) as_ulong(x)
+#define FMA_f64(x, y, z) FMA(x, y, z)
 """
 
 # Compilers made of clang for processors have these, and PoCL 3.0 does not inline OpenCL's own.
@@ -52,13 +54,14 @@ def opencl_c(clang: bool) -> Dialect:
         device="global",
         local="local",
         barrier="barrier(CLK_LOCAL_MEM_FENCE);",
-        function="static inline",
+        # A loop with calls, however few, is not vectorised.
+        function="static inline __attribute__((always_inline))" if clang else "static inline",
         header=_HEADER.replace("FMA(", "__builtin_fmaf(" if clang else "fma("),
-        header_double=_HEADER_DOUBLE,
+        header_double=_HEADER_DOUBLE.replace("FMA(", "__builtin_fma(" if clang else "fma("),
         builtins=_CLANG if clang else {},
         own_math=clang,
         contract="#pragma OPENCL FP_CONTRACT ON",
         # By themselves, compilers for newer processors stay at half of their vectors' width.
-        strip="#pragma clang loop vectorize_width(16)" if clang else "",
+        strip="#pragma clang loop vectorize_width({width})" if clang else "",
         fence="barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);",
     )

@@ -86,13 +86,14 @@ def _lgamma(xp: ArrayModule) -> Kernel:
     def positive(x: Array) -> Array:
         return piecewise(xp, x, x < 1.5, below_one_and_a_half, above)
 
-    def negative(x: Array) -> Array:
-        # Reflection; the integers are poles, and torch says infinity at minus infinity too.
-        out = xp.log(math.pi / (-x * _sine_of_pi(xp, x))) - positive(-x)
+    def reflected(x: Array, mirrored: Array) -> Array:
+        # The integers are poles, and torch says infinity at minus infinity too.
+        out = xp.log(math.pi / (-x * _sine_of_pi(xp, x))) - mirrored
         return xp.where(x == xp.rint(x), math.inf, out)
 
     def lgamma(x: Array) -> Array:
-        return piecewise(xp, x, x <= 0, negative, positive)
+        out = positive(xp.absolute(x))
+        return piecewise(xp, x, x <= 0, reflected, lambda x, out: out, out)
 
     return lgamma
 
@@ -110,14 +111,15 @@ def _digamma(xp: ArrayModule) -> Kernel:
             series = (series + _BERNOULLI[k - 1] / (2 * k)) * z
         return xp.log(x) - 0.5 / x - series - shift
 
-    def negative(x: Array) -> Array:
+    def reflected(x: Array, mirrored: Array) -> Array:
         fraction = x - xp.rint(x)
-        out = positive(1 - x) - math.pi / xp.tan(math.pi * fraction)
+        out = mirrored - math.pi / xp.tan(math.pi * fraction)
         out = xp.where(fraction == 0, math.nan, out)
         return xp.where(x == 0, xp.copysign(math.inf, -x), out)
 
     def digamma(x: Array) -> Array:
-        return piecewise(xp, x, x <= 0, negative, positive)
+        out = positive(xp.where(x <= 0, 1 - x, x))
+        return piecewise(xp, x, x <= 0, reflected, lambda x, out: out, out)
 
     return digamma
 
@@ -138,14 +140,12 @@ def _zeta(xp: ArrayModule) -> Callable[[Array, Array], Array]:
             rising = rising * ((s + 2 * k - 1) * (s + 2 * k)) * z
         return xp.where(xp.isinf(q), 0.0, total)
 
-    def negative(q: Array, s: Array) -> Array:
+    def below_zero(q: Array, s: Array, steps: Array, above: Array) -> Array:
         # The terms on both sides of zero, those below it as a difference of two more zetas.
-        steps = xp.ceil(-q)
         fraction = q + steps
         mirrored = positive(1 - fraction, s) - positive(steps + 1 - fraction, s)
-        parity = xp.where(xp.remainder(s, 2) == 0, 1.0, -1.0)
-        out = positive(fraction, s) + parity * mirrored
-        out = xp.where(s == xp.floor(s), out, math.nan)
+        parity = xp.where(s / 2 == xp.floor(s / 2), 1.0, -1.0)
+        out = xp.where(s == xp.floor(s), above + parity * mirrored, math.nan)
         return xp.where(fraction == 0, math.inf, out)
 
     def zeta(s: Array, q: Array) -> Array:
@@ -153,7 +153,11 @@ def _zeta(xp: ArrayModule) -> Callable[[Array, Array], Array]:
         shape = s.shape
         s, q = s.reshape(-1), q.reshape(-1)
         safe = xp.where(s > 1, s, 2.0)
-        out = piecewise(xp, q, q <= 0, negative, positive, safe)
+        steps = xp.where(q <= 0, xp.ceil(-q), 0.0)
+        above = positive(q + steps, safe)
+        out = piecewise(
+            xp, q, q <= 0, below_zero, lambda q, s, steps, above: above, safe, steps, above
+        )
         out = xp.where(s > 1, out, xp.where(s == 1, math.inf, math.nan))
         return out.reshape(shape)
 

@@ -36,17 +36,19 @@ class Dialect:
         function: What stands before a helper function.
         header: Types and macros: `i8 ... c128`, `MAKE_c64(a, b)`, `AS_f32(x)`, `AS_u32(x)`,
             `AS_f64`, `AS_u64`, and `GID(d)`, `LID(d)`, `GROUP(d)`, `LSIZE(d)`, `GROUPS(d)`;
-            `FMA_f32(x, y, z)`, a product and a sum with one rounding (for `own_math`);
+            `FMA_f32(x, y, z)`, a product and a sum with one rounding (for `own_math`), and
+            `FMA_f64` beside `f64`;
+            `APART`, what stands before a function that is compiled by itself (for `strip`);
             `ATOMIC_MAX_u32(p, x)` and `ATOMIC_ADD_u32(p, x)` on device memory.
         header_double: The same for `f64` and `c128`, where the device has them.
         long_suffix: Ending of 64-bit literals.
         builtins: What a function of the prelude is called, where the language has another name or
             another definition is faster: ("floor", "f32") -> "__builtin_floorf".
-        own_math: The prelude's polynomials serve float32 instead of the language's functions.
+        own_math: The prelude's polynomials serve instead of the language's functions.
         contract: What lets the compiler make one operation of a product and a sum, from there on.
-        strip: What stands before a loop that is to be computed in wide vectors; flat kernels with
-            functions of `own_math` then do such a loop in each work-item. "" where work-items do
-            one element each.
+        strip: What stands before a loop that is to be computed in vectors of `{width}` elements;
+            flat kernels with functions of `own_math` then do such a loop in each work-item. ""
+            where work-items do one element each.
         fence: Waits for the work-group, which then sees what it wrote to device memory too; ""
             where `barrier` does that.
     """

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..._dtypes import DType, bool_, float32
+from ..._dtypes import DType, bool_, float64
 from .array import (
     DeviceArray,
     broadcast_shape,
@@ -23,7 +23,7 @@ from .array import (
 from .dialect import Dialect, suffix
 from .expression import Expr, computed, load, ordered, param
 from .launcher import FLAT, Launch
-from .own_math import OWN, WITH_NEAR
+from .own_math import OWN, WITH_NEAR, WITH_NEAR_OF_ONE
 from .printing import loaded, memory_type, program, statements, write
 from .registry import Kernel
 
@@ -119,48 +119,73 @@ def source_of(
         if strided_out:
             place = f"out{k}_at + " + " + ".join(f"i{r} * out{k}_s{r}" for r in range(rank))
         lines.append(write(f"out{k}[{place}]", value, expr.type, dtype))
+    before = ""
     if strips:
-        lines = in_strips(lines, d.strip)
-    text = "{} {}({}) {{\n    {}\n}}".format(
+        vectors = d.strip.format(width=strip_width(roots))
+        lines, before = in_strips(lines, vectors, f"{name}_far", arguments)
+    text = before + "{} {}({}) {{\n    {}\n}}".format(
         d.kernel, name, ", ".join(arguments), "\n    ".join(lines)
     )
     return text, " ".join(words)
 
 
-_WITH_NEAR = re.compile(rf"= ({'|'.join(sorted(WITH_NEAR))})_f32\((.*)\);")
+_WITH_NEAR = re.compile(rf"= ({'|'.join(sorted(WITH_NEAR))})\((.*)\);")
+
+
+# A number that was passed, as it is named.
+_NUMBER = re.compile(r"const f32 (\w+) = x\d+;")
 
 
 def takes_strips(roots: Sequence[tuple[Expr, DType]], dialect: Dialect) -> bool:
     """The expressions have functions that are worth vectors of full width."""
     return bool(dialect.strip) and any(
-        node.op in OWN and node.type is float32 for node in ordered(tuple(e for e, _ in roots))
+        f"{node.op}_{suffix(node.type)}" in OWN for node in ordered(tuple(e for e, _ in roots))
     )
 
 
-def in_strips(lines: list[str], before: str) -> list[str]:
-    """The statements for an element `i`, as those for a strip of elements.
+def strip_width(roots: Sequence[tuple[Expr, DType]]) -> int:
+    """The elements of a vector: of 512 bits where float32 is the widest type."""
+    nodes = ordered(tuple(e for e, _ in roots))
+    return 8 if any(node.type is float64 for node in nodes) else 16
+
+
+def in_strips(
+    lines: list[str], vectors: str, far: str, arguments: list[str]
+) -> tuple[list[str], str]:
+    """The statements for an element `i`, as those for a strip of elements, and what goes before.
 
     Where a function has a shorter way for most arguments, the strip goes that way, and is done
     again where one argument was not of those: a choice for each element would compute both.
 
     Args:
         lines: Statements of one element.
-        before: What stands before a loop.
+        vectors: What stands before a loop that is to be vectorised.
+        far: Name for the function that does a strip again. It stands apart because compiling
+            grows faster than the text.
+        arguments: The kernel's arguments, as they are declared.
     """
     loop = f"for (i64 i = first; i < first + {FLAT}; i++) {{"
     made = [f"const i64 first = GID(0) * {FLAT};"]
     near: list[str] = []
+    same = {found[1] for line in lines if (found := _NUMBER.fullmatch(line))}
     for line in lines:
         found = _WITH_NEAR.search(line)
         if found is None:
             near.append(line)
         else:
-            near.append(f"rare |= {WITH_NEAR[found[1]]}_f32({found[2]});")
-            near.append(line.replace(f"= {found[1]}_f32", f"= near_{found[1]}_f32"))
+            name, operands = found[1], found[2]
+            of_one = operands.split()[-1] in same and name in WITH_NEAR_OF_ONE
+            short, far_ = (WITH_NEAR_OF_ONE if of_one else WITH_NEAR)[name]
+            near.append(f"rare |= {far_}({operands});")
+            near.append(line.replace(f"= {name}", f"= {short}", 1))
     if len(near) == len(lines):
-        return [*made, before, loop, *lines, "}"]
-    made.append("u32 rare = 0;")
-    return [*made, before, loop, *near, "}", "if (rare)", loop, *lines, "}"]
+        return [*made, vectors, loop, *lines, "}"], ""
+    names = ", ".join(argument.split()[-1] for argument in arguments)
+    again = "APART void {}({}, const i64 first) {{\n    {}\n}}\n}}\n\n".format(
+        far, ", ".join(arguments), "\n    ".join([loop, *lines])
+    )
+    call = f"if (rare) {far}({names}, first);"
+    return [*made, "u32 rare = 0;", vectors, loop, *near, "}", call], again
 
 
 def launched_in_strips(launch: Launch) -> Launch:

@@ -8,6 +8,8 @@ one operation where the language can do that, which only makes them more exact.
 
 from __future__ import annotations
 
+from .own_math_double import DOUBLE_APART, DOUBLE_WITH_NEAR, OWN_DOUBLE
+
 _OWN = {
     # x = n log 2 + rest, and exp(r) - 1 for such a rest.
     "exp_rest": """f32 exp_rest_f32(f32 x, f32 n) {
@@ -29,26 +31,23 @@ _OWN = {
     f32 n = rint_f32(x * 1.44269504088896341f);
     return scaled_f32(exp_series_f32(exp_rest_f32(x, n)) + 1.0f, (i32)n);
 }""",
+    # Half of it first, which does not overflow before the result does.
     "expm1": """f32 expm1_f32(f32 x) {
     f32 c = x > 89.0f ? 89.0f : x < -30.0f ? -30.0f : x;
-    f32 n = rint_f32(c * 1.44269504088896341f);
-    f32 p = exp_series_f32(exp_rest_f32(c, n));
-    i32 k = (i32)n, half_ = k >> 1;
-    f32 a = AS_f32((u32)(half_ + 127) << 23), b = AS_f32((u32)(k - half_ + 127) << 23);
-    f32 y = k > 64 ? (p + 1.0f) * a * b : p * (a * b) + (a * b - 1.0f);
-    return x == 0 ? x : y;
+    f32 n = rint_f32(c * 1.44269504088896341f), s = AS_f32((u32)((i32)n + 126) << 23);
+    f32 y = exp_series_f32(exp_rest_f32(c, n)) * s + (s - 0.5f);
+    return abs_f32(x) < 1e-8f ? x : y + y;
 }""",
     # x = 2^exponent * (1 + rest), the rest from sqrt(1/2) - 1 to sqrt(2) - 1.
+    "log_bits": """u32 log_bits_f32(f32 x) {
+    return AS_u32(x < 0x1p-126f ? x * 0x1p23f : x) - 0x3f3504f3u;
+}""",
     "log_exponent": """f32 log_exponent_f32(f32 x) {
-    i32 low = x < 0x1p-126f ? 23 : 0;
-    u32 u = AS_u32(low ? x * 0x1p23f : x);
-    f32 m = AS_f32((u & 0x007fffffu) | 0x3f000000u);
-    return (f32)((i32)(u >> 23) - 126 - low - (m < 0.707106781186547524f));
+    i32 k = (i32)log_bits_f32(x) >> 23;
+    return (f32)(x < 0x1p-126f ? k - 23 : k);
 }""",
     "log_rest": """f32 log_rest_f32(f32 x) {
-    u32 u = AS_u32(x < 0x1p-126f ? x * 0x1p23f : x);
-    f32 m = AS_f32((u & 0x007fffffu) | 0x3f000000u);
-    return m < 0.707106781186547524f ? m + m - 1.0f : m - 1.0f;
+    return AS_f32((log_bits_f32(x) & 0x7fffffu) + 0x3f3504f3u) - 1.0f;
 }""",
     # log(1 + r) - r
     "log_series": """f32 log_series_f32(f32 r) {
@@ -58,15 +57,27 @@ _OWN = {
     p = p * r - 2.4999993993e-1f; p = p * r + 3.3333331174e-1f;
     return p * r * z - 0.5f * z;
 }""",
+    # n log 2 + log(1 + r)
+    "log_sum": """f32 log_sum_f32(f32 n, f32 r) {
+    return log_series_f32(r) - 2.12194440e-4f * n + r + 0.693359375f * n;
+}""",
     "log": """f32 log_f32(f32 x) {
-    f32 n = log_exponent_f32(x), r = log_rest_f32(x);
-    f32 y = log_series_f32(r) - 2.12194440e-4f * n + r + 0.693359375f * n;
+    f32 y = log_sum_f32(log_exponent_f32(x), log_rest_f32(x));
     return x > 0 ? (x < INFINITY ? y : x) : x == 0 ? -INFINITY : NAN;
 }""",
+    # The same of a number that is not below 1.
+    "log_above": """f32 log_above_f32(f32 x) {
+    u32 u = AS_u32(x) - 0x3f3504f3u;
+    f32 y = log_sum_f32((f32)((i32)u >> 23), AS_f32((u & 0x7fffffu) + 0x3f3504f3u) - 1.0f);
+    return x < INFINITY ? y : x;
+}""",
+    # What 1 + x loses is added to the rest.
     "log1p": """f32 log1p_f32(f32 x) {
-    f32 u = 1.0f + x, d = u - 1.0f;
-    f32 y = log_f32(u);
-    return d == 0 ? x : u < INFINITY ? y * (x / d) : y;
+    f32 u = 1.0f + x, lost = x - (u - 1.0f), n = log_exponent_f32(u);
+    f32 r = log_rest_f32(u) + lost * AS_f32((u32)(127 - (i32)(n > 64.0f ? 64.0f : n)) << 23);
+    f32 y = log_sum_f32(n, r);
+    y = u > 0 ? (u < INFINITY ? y : u) : u == 0 ? -INFINITY : NAN;
+    return abs_f32(x) < 1e-8f ? x : y;
 }""",
     # The ratio of polynomials that the array family has too: 4e-7 as it is evaluated here.
     "erf": """f32 erf_f32(f32 x) {
@@ -122,16 +133,24 @@ _OWN = {
     f32 u = t + t, v = u + t / (u + 0.5f);
     return copysign_f32(a < 1e-4f ? a : a == INFINITY ? a : v, x);
 }""",
+    # Of a large x it is log(2 x).
     "asinh": """f32 asinh_f32(f32 x) {
-    f32 a = abs_f32(x), b = a > 1e4f ? 1e4f : a;
-    f32 y = log1p_f32(b + b * b / (1.0f + sqrt_f32(b * b + 1.0f)));
-    return copysign_f32(a > 1e4f ? log_f32(a) + 0.69314718055994530942f : y, x);
-}""",
-    "acosh": """f32 acosh_f32(f32 x) {
-    f32 t = (x > 1e4f ? 1e4f : x) - 1.0f, y = log1p_f32(t + sqrt_f32(t + t + t * t));
-    return x > 1e4f ? log_f32(x) + 0.69314718055994530942f : x < 1.0f ? NAN : y;
-}""",
-    "atanh": """f32 atanh_f32(f32 x) {
+    f32 a = abs_f32(x), b = a > 1e8f ? 0.0f : a, z = b * b;
+    f32 y = log_above_f32(a > 1e8f ? a : b + sqrt_f32(z + 1.0f));
+    y = a > 1e8f ? y + 0.69314718055994530942f : y;
+    f32 p = 5.47948293e-3f;
+    p = p * z - 1.66184455e-2f; p = p * z + 2.89050713e-2f; p = p * z - 4.44606803e-2f;
+    p = p * z + 7.49914944e-2f; p = p * z - 1.66666597e-1f;
+    return copysign_f32(a < 0.75f ? p * z * a + a : y, x);
+}""",    "acosh": """f32 acosh_f32(f32 x) {
+    f32 r = (x > 1e8f ? 1.0f : x) - 1.0f, s = sqrt_f32(x < 1.5f ? r : r * r + (r + r));
+    f32 y = log_above_f32(x > 1e8f ? x : x + s);
+    y = x > 1e8f ? y + 0.69314718055994530942f : y;
+    f32 p = 1.7596881071e-3f;
+    p = p * r - 7.5272886713e-3f; p = p * r + 2.6454905019e-2f;
+    p = p * r - 1.1784741703e-1f; p = p * r + 1.4142135263f;
+    return x < 1.5f ? s * p : y;  // NaN below 1, as the root is
+}""",    "atanh": """f32 atanh_f32(f32 x) {
     f32 a = abs_f32(x);
     return copysign_f32(0.5f * log1p_f32((a + a) / (1.0f - a)), x);
 }""",
@@ -258,33 +277,53 @@ _OWN = {
     p = (x != x) | (y != y) ? NAN : p;
     return (x == 1.0f) | (y == 0) ? 1.0f : p;
 }""",
-    # The same of a normal, finite |x| where the result is one, too.
+    # The same where |x| and the result are normal: of positive x, and of any x where y is one
+    # number for all, for whether that is odd costs 10 % otherwise.
     "near_power": """f32 near_power_f32(f32 x, f32 y) {
-    u32 u = (AS_u32(x) & 0x7fffffffu) - 0x3f3504f3u;
-    f32 n = (f32)((i32)u >> 23), f = AS_f32((u & 0x7fffffu) + 0x3f3504f3u) - 1.0f;
-    f32 d = 2.0f + f, d_low = f - (d - 2.0f), inverse = 1.0f / d, s = f * inverse;
-    f32 s_low = FMA_f32(-s, d_low, FMA_f32(-s, d, f)) * inverse, z = s * s;
-    f32 q = FMA_f32(FMA_f32(2.0f / 11.0f, z, 2.0f / 9.0f), z, 2.0f / 7.0f);
-    q = FMA_f32(FMA_f32(q, z, 0.4f), z, 2.0f / 3.0f) * z * (s * 1.44269504088896341f);
-    f32 h = s * 2.885390043f, h_low = FMA_f32(s, 2.885390043f, -h);
-    q = FMA_f32(s_low, FMA_f32(2.885390043f, z, 2.885390043f), q);
-    h_low = h_low + FMA_f32(s, 3.85192598e-08f, q);
-    f32 sum = n + h, e_low = (h - (sum - n)) + h_low, e = sum + e_low;
-    e_low = e_low - (e - sum);
+    f32 n = power_exponent_f32(x), f = power_rest_f32(x), h = log2_high_f32(f), e = n + h;
+    f32 e_low = (h - (e - n)) + log2_low_f32(f, h);
     f32 g = y * e, g_low = FMA_f32(y, e_low, FMA_f32(y, e, -g));
-    f32 k = rint_f32(g), r = (g - k) + g_low;
-    f32 p = FMA_f32(FMA_f32(1.52527338e-5f, r, 1.54035304e-4f), r, 1.33335581e-3f);
-    p = FMA_f32(FMA_f32(p, r, 9.61812911e-3f), r, 5.55041087e-2f);
-    p = FMA_f32(FMA_f32(FMA_f32(p, r, 2.40226507e-1f), r, 6.93147181e-1f), r, 1.0f);
-    p = p * AS_f32((u32)((i32)k + 127) << 23);
-    u32 odd = (u32)(i32)y << 31;
-    return x >= 0 ? p : floor_f32(y) == y ? AS_f32(AS_u32(p) ^ odd) : NAN;
+    f32 k = rint_f32(g + g_low), r = (g - k) + g_low;
+    f32 p = FMA_f32(FMA_f32(1.54535621e-4f, r, 1.33913232e-3f), r, 9.61808208e-3f);
+    p = FMA_f32(FMA_f32(p, r, 5.55035621e-2f), r, 2.40226507e-1f);
+    p = FMA_f32(FMA_f32(p, r, 6.93147182e-1f), r, 1.0f);
+    return p * AS_f32((u32)((i32)k + 127) << 23);
 }""",
-    "far_power": """u32 far_power_f32(f32 x, f32 y) {
-    u32 u = AS_u32(x) & 0x7fffffffu;
-    f32 n = (f32)((i32)(u - 0x3f3504f3u) >> 23);
-    u32 extreme = (u < 0x00800000u) | (u >= 0x7f800000u);
-    return extreme | (abs_f32(y) * (abs_f32(n) + 1.0f) >= 126.0f);
+    "far_power": "u32 far_power_f32(f32 x, f32 y) { return (x <= 0) | extreme_power_f32(x, y); }",
+    "near_power_of_one": """f32 near_power_of_one_f32(f32 x, f32 y) {
+    return AS_f32(AS_u32(near_power_f32(x, y)) ^ ((u32)(i32)y << 31 & AS_u32(x)));
+}""",
+    "far_power_of_one": """u32 far_power_of_one_f32(f32 x, f32 y) {
+    return extreme_power_f32(x, y) | (x < 0) & ((f32)(i32)y != y);
+}""",
+    "extreme_power": """u32 extreme_power_f32(f32 x, f32 y) {
+    f32 g = y * (power_exponent_f32(x) + log2_high_f32(power_rest_f32(x)));
+    u32 extreme = (AS_u32(x) & 0x7fffffffu) - 0x00800000u >= 0x7f000000u;
+    return extreme | !(abs_f32(g) < 124.0f);
+}""",
+    # log2 |x| of a normal x = n + log2(1 + f), the latter in two parts, by 2 artanh s with
+    # s = f / (2 + f). What s lacks, because 1 / (2 + f) is a short series, is in s_low; f - 2 s
+    # is exact.
+    "power_exponent": """f32 power_exponent_f32(f32 x) {
+    return (f32)((i32)((AS_u32(x) & 0x7fffffffu) - 0x3f3504f3u) >> 23);
+}""",
+    "power_rest": """f32 power_rest_f32(f32 x) {
+    return AS_f32(((AS_u32(x) - 0x3f3504f3u) & 0x7fffffu) + 0x3f3504f3u) - 1.0f;
+}""",
+    "half_inverse": """f32 half_inverse_f32(f32 f) {
+    f32 p = FMA_f32(0.0279336702f, f, -0.0643396452f);
+    p = FMA_f32(FMA_f32(p, f, 0.125342518f), f, -0.249953121f);
+    return FMA_f32(p, f, 0.499996334f);
+}""",
+    "log2_high": "f32 log2_high_f32(f32 f) { return f * half_inverse_f32(f) * 2.885390043f; }",
+    "log2_low": """f32 log2_low_f32(f32 f, f32 high) {
+    f32 inverse = half_inverse_f32(f), s = f * inverse, z = s * s;
+    f32 s_low = FMA_f32(-s, f, FMA_f32(-2.0f, s, f)) * inverse;
+    f32 q = FMA_f32(FMA_f32(0.336604059f, z, 0.411900669f), z, 0.577079773f);
+    q = FMA_f32(q, z, 0.961796701f) * z;
+    f32 low = FMA_f32(s, 3.85192598e-08f, FMA_f32(s, 2.885390043f, -high));
+    low = FMA_f32(q, s, low);
+    return FMA_f32(s_low, FMA_f32(2.885390043f, FMA_f32(z, z, z), 2.885390043f), low);
 }""",
     # The quotient is right but for one, and the rest is exact (a number of units of y).
     "near_modulo": """f32 near_modulo_f32(f32 x, f32 y) {
@@ -333,27 +372,48 @@ for _name, _text in _TURNING.items():
     _OWN[_name] = _text.replace("$N", "")
     _OWN[f"near_{_name}"] = _text.replace("$N", "near_")
 
-#: Functions with a shorter way, `near_`, and what tells arguments that can't take it.
-WITH_NEAR = {
+#: Functions of float32 with a shorter way, `near_`, and what tells arguments that can't take it.
+_SINGLE_WITH_NEAR = {
     **dict.fromkeys(_TURNING, "far"),
     "power": "far_power",
     **dict.fromkeys(("modulo", "remainder", "floor_divide"), "far_quotient"),
 }
-#: Every function that is worth vectors of full width.
-OWN = frozenset(_OWN) | frozenset(WITH_NEAR)
+#: The same by full name, with those of float64: the shorter way, and what tells.
+WITH_NEAR = {
+    f"{name}_{type_}": (f"near_{name}_{type_}", f"{far}_{type_}")
+    for type_, table in (("f32", _SINGLE_WITH_NEAR), ("f64", DOUBLE_WITH_NEAR))
+    for name, far in table.items()
+}
+#: Those with a better one where the last argument is the same for all elements.
+WITH_NEAR_OF_ONE = {"power_f32": ("near_power_of_one_f32", "far_power_of_one_f32")}
 #: Functions in which no product may be fused with a sum: they undo a rounding.
 _APART = frozenset(
-    {"log1p", "power", "turn", "near_power", "near_modulo", "near_floor_divide", "near_remainder"}
+    {
+        "power",
+        "turn",
+        "near_power",
+        "extreme_power",
+        "log2_high",
+        "log2_low",
+        "near_modulo",
+        "near_floor_divide",
+        "near_remainder",
+    }
 )
 
 
 def own_functions(contract: str) -> dict[str, str]:
-    """The functions by name.
+    """The functions by full name.
 
     Args:
         contract: What lets the compiler fuse products and sums.
     """
     return {
-        name: text if name in _APART else text.replace("{", f"{{\n{contract}\n", 1)
-        for name, text in _OWN.items()
+        f"{name}_{type_}": text if name in apart else text.replace("{", f"{{\n{contract}\n", 1)
+        for type_, table, apart in (("f32", _OWN, _APART), ("f64", OWN_DOUBLE, DOUBLE_APART))
+        for name, text in table.items()
     }
+
+
+#: Every function, by full name, that is worth vectors of full width.
+OWN = frozenset(own_functions("")) | frozenset(WITH_NEAR)

@@ -348,8 +348,7 @@ def _definitions(dialect: Dialect) -> dict[str, str]:
         for name, template in _COMPLEX.items():
             add(name, type_, template)
     if dialect.own_math:
-        for name, text in own_functions(dialect.contract).items():
-            made[f"{name}_f32"] = text
+        made |= own_functions(dialect.contract)
     return made
 
 
