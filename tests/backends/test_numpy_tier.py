@@ -335,6 +335,23 @@ def test_channel_statistics_are_those_of_the_whole_batch(threads: int) -> None:
     np.testing.assert_allclose(variance, wide.var(axis=(0, 2, 3)), rtol=1e-4)
 
 
+@pytest.mark.parametrize("keepdim", [False, True])
+@pytest.mark.parametrize("shape", [(40, 6, 31, 33), (9, 700, 12), (300, 2, 1, 600)], ids=str)
+def test_sums_over_all_but_the_channels(
+    threads: int, shape: tuple[int, ...], keepdim: bool
+) -> None:
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    x[1, 1] = np.inf
+    dim = (*range(2, x.ndim), 0)
+    for y in (x, np.ascontiguousarray(x.T).T):
+        found = kernel("sum")(y, dim=dim, keepdim=keepdim)
+        expected = x.astype(np.float64).sum(axis=dim, keepdims=keepdim)
+        assert found.dtype == np.float32 and found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+    _parallel.set_thread_count(1)
+    np.testing.assert_array_equal(kernel("sum")(y, dim=dim, keepdim=keepdim), found)
+
+
 def test_an_error_in_one_part_reaches_the_caller_when_all_are_done(threads: int) -> None:
     done = []
 
@@ -409,21 +426,23 @@ def test_gradients_of_weights_over_strips(
     np.testing.assert_array_equal(found, _strips.conv_grad_weight(g, x, *settings, 1e9))
 
 
-@pytest.mark.parametrize("scattered", [1, 2**19], ids=["one-image", "whole"])
+@pytest.mark.parametrize("spread", [1, 2**19], ids=["one-image", "whole"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("dilation", [(1, 1), (1, 2)], ids=str)
 @pytest.mark.parametrize("padding", [(0, 0), (2, 1), (1, 3)], ids=str)
 @pytest.mark.parametrize("kernel_size", [(3, 3), (1, 1), (5, 2), (4,)], ids=str)
-def test_gradients_of_inputs_scattered_from_strips(
+def test_gradients_of_inputs_spread_from_strips(
     monkeypatch: pytest.MonkeyPatch,
     kernel_size: tuple[int, ...],
     padding: tuple[int, ...],
     dilation: tuple[int, ...],
-    scattered: int,
+    stride: int,
+    spread: int,
 ) -> None:
-    monkeypatch.setattr(_strips, "SCATTERED", scattered)
+    monkeypatch.setattr(_strips, "SPREAD", spread)
     rng = np.random.default_rng(0)
     dims = len(kernel_size)
-    settings: Any = (kernel_size, (1,) * dims, padding[-dims:], dilation[-dims:])
+    settings: Any = (kernel_size, (stride,) * dims, padding[-dims:], dilation[-dims:])
     size = (13, 9)[-dims:]
     out = convolution._output_size(size, *settings)
     weight, g = rng.standard_normal((4, 3, *kernel_size)), rng.standard_normal((5, 4, *out))

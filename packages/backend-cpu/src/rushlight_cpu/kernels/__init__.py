@@ -20,6 +20,7 @@ from rushlight_cpu.kernels import (
     random,
     recurrent,
     recurrent_layers,
+    reduction,
     softmax,
 )
 
@@ -40,6 +41,7 @@ _FAMILIES = (
     random,
     recurrent,
     recurrent_layers,
+    reduction,
     softmax,
 )
 

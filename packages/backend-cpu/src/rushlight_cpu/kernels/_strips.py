@@ -26,9 +26,9 @@ Sizes = tuple[int, ...]
 STRIPS = 2**20
 # Columns that a product should have at least (32x512x4x4: 22 ms with 64 of them, 34 ms with 16).
 WIDE = 128
-# Elements of the strips that gradients are added up in, at a time (128x32x10x10 to 16x14x14,
-# 5x5: 6.5 ms with these, 7.1 ms with twice as many, 10.7 ms as a convolution).
-SCATTERED = 2**18
+# Elements of the strips that gradients are spread to, at a time (128x32x10x10 to 16x14x14, 5x5:
+# 3.9 ms with these, 5.2 ms with a quarter; 32x512x4x4 to 256x8x8, 3x3 by 2: 9.4 and 14 ms).
+SPREAD = 2**19
 # What it costs to add a product to a strip, in multiply-adds.
 ADDED = 16
 
@@ -85,37 +85,59 @@ class _Strips:
             total += np.matmul(grads, seen.swapaxes(1, 2)).sum(axis=0)
         return total
 
-    def scatter(self, matrix: Array, start: int, stop: int) -> None:
-        """Fills `x` of some images with what reaches them of `out`; the matrix is turned."""
-        size = self.span(self.rows) * self.width * self.channels * self.columns
-        many = max(1, min(stop - start, SCATTERED // size))
-        strips, room = empty(size * many, self.x.dtype), empty(0, self.x.dtype)
+    def spread(self, matrices: list[Array], start: int, stop: int) -> None:
+        """Fills `x` of some images with what reaches them of `out`, by matrices of `_turned`."""
+        height, step = self.x.shape[2], self.width * self.channels
+        many = max(1, min(stop - start, SPREAD // (height * step * self.columns)))
+        strips = empty(height * step * many * self.columns, self.x.dtype)
         for first in range(start, stop, many):
             some = slice(first, min(first + many, stop))
             length = (some.stop - first) * self.columns
             grads = np.ascontiguousarray(self.out[some].transpose(2, 1, 0, 3))
-            if room.shape != (self.taps, length):
-                room = empty((self.taps, length), self.x.dtype)
-            loaded = strips[: size // self.columns * length].reshape(-1, length)
-            loaded[...] = 0
-            step = self.width * self.channels
-            for row, each in enumerate(grads):
-                np.matmul(matrix, each.reshape(self.outer, length), out=room)
-                top = row * self.stride[0] * step
-                into = loaded[top : top + self.taps]
-                np.add(into, room, out=into)
-            shape = (-1, self.width, self.channels, some.stop - first, self.columns)
-            self._unload(some, loaded.reshape(shape))
+            flat = grads.reshape(-1, length)
+            lines = strips[: height * step * length].reshape(height, step, length)
+            for which, matrix, low, count in self._sources(matrices):
+                rows, row = matrix.shape[1], self.outer * length * flat.itemsize
+                seen: Array = np.ndarray(
+                    (count, rows, length), flat.dtype, flat, low * row, (row, *flat.strides)
+                )
+                np.matmul(matrix, seen, out=lines[which])
+            shape = (height, self.width, self.channels, some.stop - first, self.columns)
+            self._unload(some, lines.reshape(shape))
+
+    def _sources(self, matrices: list[Array]) -> Iterator[tuple[slice, Array, int, int]]:
+        """Rows of `x` that see as many rows of `out`: their matrix, the first of these, how many.
+
+        Of rows of `x` a stride apart, each sees rows of `out` that begin one later.
+        """
+        height, stride = self.x.shape[2], self.stride[0]
+        for top in range(min(height, stride)):
+            last, kernel_row = divmod(top + self.padding[0], stride)
+            matrix = matrices[kernel_row]
+            seeing = matrix.shape[1] // self.outer
+            count = len(range(top, height, stride))
+            # All that these see lies inside from the first to before the last of these.
+            inside = max(0, seeing - 1 - last), min(count, self.rows - last)
+            if inside[0] < inside[1]:
+                which = slice(top + inside[0] * stride, top + inside[1] * stride, stride)
+                yield which, matrix, last + inside[0] - seeing + 1, inside[1] - inside[0]
+            for at in range(count):
+                if not inside[0] <= at < inside[1]:
+                    first, line = last + at - seeing + 1, top + at * stride
+                    low, high = max(0, first), min(self.rows, last + at + 1)
+                    if low >= high:
+                        low = high = first = 0
+                    part = slice((low - first) * self.outer, (high - first) * self.outer)
+                    yield slice(line, line + 1), matrix[:, part], low, 1
 
     def _unload(self, some: slice, strips: Array) -> None:
-        """Adds strips up in the images; what lies outside of them is dropped."""
+        """Adds up in the images what kernel columns gave them; what lies outside is dropped."""
         target = self.x[some].transpose(2, 1, 0, 3)
         target[...] = 0
-        low, high = max(0, self.padding[0]), min(len(strips), len(target) + self.padding[0])
         for column, (outs, pixels) in enumerate(self._reach(target.shape[3])):
-            if outs.start < outs.stop and low < high:
-                into = target[low - self.padding[0] : high - self.padding[0], :, :, pixels]
-                into += strips[low:high, column, :, :, outs]
+            if outs.start < outs.stop:
+                into = target[..., pixels]
+                into += strips[:, column, :, :, outs]
 
     def _reach(self, width: int) -> Iterator[tuple[slice, slice]]:
         """For each kernel column: the columns of outputs that see pixels of a row, and those."""
@@ -190,8 +212,8 @@ def conv(
     return out
 
 
-def suits_scatter(size: Sizes, out: Sizes, outputs: int) -> bool:
-    """Whether scattering gradients is cheaper than a convolution of them, for a stride of one.
+def suits_spread(size: Sizes, out: Sizes, outputs: int) -> bool:
+    """Whether spreading gradients is cheaper than a convolution of them, for a stride of one.
 
     It has a product per output pixel instead of per input pixel, but must add each up.
     """
@@ -201,14 +223,30 @@ def suits_scatter(size: Sizes, out: Sizes, outputs: int) -> bool:
 def conv_grad_input(
     g: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes, dx: Array, work: float
 ) -> Array:
-    """Fills `dx` with the gradient of the input: products are scattered from strips."""
-    strips = _flat(dx, weight.shape[2:], stride, padding, dilation, g)
-    order = (*range(2, weight.ndim), 1, 0)
-    matrix = np.ascontiguousarray(weight.transpose(order)).reshape(-1, weight.shape[0])
-    task = functools.partial(strips.scatter, matrix)
+    """Fills `dx` with the gradient of the input: rows of `g` are spread to strips of it."""
+    if weight.ndim == 3:
+        strips = _flat(dx, weight.shape[2:], stride, padding, dilation, g)
+    else:
+        strips = _Strips(dx, weight.shape[2:], stride, padding, dilation, g)
+    task = functools.partial(strips.spread, _turned(weight, strips.stride[0]))
     least = WIDE // max(1, strips.columns)
     _parallel.fixed_split(len(g), work, task, least=least, enough=_parallel.BLOCKS)
     return dx
+
+
+def _turned(weight: Array, stride: int) -> list[Array]:
+    """Matrices (kernel column * inputs, kernel rows * outputs), by their least kernel row.
+
+    The rows of each are a stride apart, the last one first: it belongs to the first of the rows of
+    gradients.
+    """
+    if weight.ndim == 3:
+        weight = weight[:, :, None]
+    found = []
+    for least in range(stride):
+        rows = weight[:, :, least::stride][:, :, ::-1].transpose(3, 1, 2, 0)
+        found.append(np.ascontiguousarray(rows).reshape(rows.shape[0] * rows.shape[1], -1))
+    return found
 
 
 def conv_grad_weight(
@@ -223,9 +261,10 @@ def conv_grad_weight(
     """The gradient of the weight: what each run of images gives, summed in their order."""
     strips = _flat(x, kernel, stride, padding, dilation, g)
     runs = -(-len(x) // strips.images)
+    many = -(-len(x) // (runs + runs % 2))  # an even number, so that two threads get the same
+    runs = -(-len(x) // many)
 
     def part(start: int, stop: int) -> list[Array]:
-        many = strips.images
         return [
             strips.correlate(run * many, min((run + 1) * many, len(x)))
             for run in range(start, stop)

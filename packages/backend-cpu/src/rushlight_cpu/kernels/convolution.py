@@ -291,17 +291,17 @@ def conv_grad_input(
         return dx
     # With a stride of one it is a convolution of `g` by the kernels turned about.
     around = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True))
-    if groups == 1 and set(stride) == {1} and min(around) >= 0:
-        if _winograd.suits(g, inner, input_size, kernel, stride, dilation):
-            dx = empty(shape, g.dtype)
-            if _winograd.conv(g, _windows.flipped(weight), around, dx, _work(weight, g)):
-                return dx
-        if _strips.suits(kernel, dilation, groups) and _strips.suits_scatter(
-            input_size, g.shape[2:], outer
-        ):
-            dx = empty(shape, g.dtype)
+    turned = groups == 1 and set(stride) == {1} and min(around) >= 0
+    if turned and _winograd.suits(g, inner, input_size, kernel, stride, dilation):
+        dx = empty(shape, g.dtype)
+        if _winograd.conv(g, _windows.flipped(weight), around, dx, _work(weight, g)):
+            return dx
+    # Single pixels of some rows only are no work for strips.
+    if _strips.suits(kernel, dilation, groups) and prod(kernel) > 1:
+        if set(stride) != {1} or _strips.suits_spread(input_size, g.shape[2:], outer):
             plain = (g, weight, stride, padding, dilation)
-            return _strips.conv_grad_input(*plain, dx, _work(weight, g))
+            return _strips.conv_grad_input(*plain, empty(shape, g.dtype), _work(weight, g))
+    if turned:
         settings = (g, _windows.flipped(weight), stride, around, dilation)
         if _strips.suits(kernel, dilation, groups):
             return _strips.conv(*settings, empty(shape, g.dtype), _work(weight, g))
@@ -349,7 +349,8 @@ def conv_grad_weight(
 
     def split(part: Callable[[int, int], Array]) -> list[Array]:
         work = prod(kernel_size) * (inner // groups) * g.size / 16
-        return _parallel.fixed_split(batch, work, part, length=prod(shape))
+        enough = _parallel.BLOCKS
+        return _parallel.fixed_split(batch, work, part, length=prod(shape), enough=enough)
 
     tiled = kernel_size, stride, dilation, _winograd.SUMS
     if groups == 1 and _winograd.suits(x, outer, g.shape[2:], *tiled):

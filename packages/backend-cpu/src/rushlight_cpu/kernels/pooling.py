@@ -256,12 +256,24 @@ def max_pool_values(
 def max_pool_backward(g: Array, indices: Array, *, input_size: Sizes) -> Array:
     """Adds each gradient at the position its maximum came from; windows may overlap."""
     planes, plane = g.shape[0] * g.shape[1], prod(input_size)
-    out: Array = zeros((planes, plane), g.dtype)
+    shape = (*g.shape[:2], *input_size)
+    if g.size == 0 or prod(shape) == 0:
+        return zeros(shape, g.dtype)
+    out: Array = empty((planes, plane), g.dtype)
     flat, where = g.reshape(planes, prod(g.shape[2:])), indices.reshape(planes, prod(g.shape[2:]))
-    if g.size == 0 or out.size == 0:
-        return out.reshape(*g.shape[:2], *input_size)
-    # Seen as unsigned, a negative index is huge: one pass checks both ends.
-    if where.astype(np.int64, copy=False).view(np.uint64).max() >= plane:
+    where = where.astype(np.int64, copy=False)
+
+    def part(start: int, stop: int) -> bool:
+        for tile in _tiles(start, stop, max(plane, flat.shape[1])):
+            # Seen as unsigned, a negative index is huge: one pass checks both ends.
+            if where[tile].view(np.uint64).max() >= plane:
+                return False
+            out[tile] = 0
+            spot = where[tile] + np.arange(tile.stop - tile.start)[:, None] * plane
+            np.add.at(out[tile].reshape(-1), spot.reshape(-1), flat[tile].reshape(-1))
+        return True
+
+    if not all(_parallel.split(planes, 6.0 * g.size + out.size, part, enough=_parallel.BLOCKS)):
         raise error(
             ValueError,
             "max_pool_backward",
@@ -269,15 +281,7 @@ def max_pool_backward(g: Array, indices: Array, *, input_size: Sizes) -> Array:
             given=f"indices from {where.min()} to {where.max()}, planes of {input_size}",
             expected=f"0 <= index < {plane}",
         )
-
-    def part(start: int, stop: int) -> None:
-        for tile in _tiles(start, stop, max(plane, flat.shape[1])):
-            count = tile.stop - tile.start
-            spot = (where[tile] + np.arange(count)[:, None] * plane).reshape(-1)
-            np.add.at(out[tile].reshape(-1), spot, flat[tile].reshape(-1))
-
-    _parallel.split(planes, 4.0 * g.size, part)
-    return out.reshape(*g.shape[:2], *input_size)
+    return out.reshape(shape)
 
 
 def _divisor(
