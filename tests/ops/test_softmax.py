@@ -34,3 +34,10 @@ def test_a_dimension_out_of_range_is_an_error() -> None:
 def test_empty_and_0d_tensors() -> None:
     assert rushlight.softmax(rushlight.zeros(0, 3), 0).shape == (0, 3)
     assert rushlight.softmax(rushlight.tensor(5.0), -1).item() == 1.0
+
+
+def test_elements_of_a_row_whose_sum_is_infinite_have_no_share_in_logsumexp() -> None:
+    inf, nan = math.inf, math.nan
+    x = rushlight.tensor([[-inf, -inf], [inf, 1.0], [nan, 1.0], [1.0, -inf]], requires_grad=True)
+    x.logsumexp(1).backward(rushlight.tensor([1.0, 2.0, 3.0, 4.0]))
+    assert str(x.grad.tolist()) == "[[nan, nan], [nan, 0.0], [nan, nan], [4.0, 0.0]]"

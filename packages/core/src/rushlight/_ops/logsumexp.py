@@ -40,10 +40,9 @@ def _(x: Tensor, *, dim: tuple[int, ...], keepdim: bool = False) -> Tensor:
 @logsumexp_op.vjp
 def _(g: Tensor, *, x: Tensor, out: Tensor, dim: tuple[int, ...], keepdim: bool) -> Tensor:
     shape = tuple(x.shape)
+    # Infinities of a row whose sum is infinite, or 0, have no share: NaN, as in torch.
     share = (x - restored(out, shape, dim, keepdim)).exp()
-    # A row of -inf has the sum 0; its elements have no part in it.
-    share = share.masked_fill(share != share, 0) if not x.is_complex() else share.conj()
-    return restored(g, shape, dim, keepdim) * share
+    return restored(g, shape, dim, keepdim) * (share.conj() if x.is_complex() else share)
 
 
 @public(out=True, op=logsumexp_op)
