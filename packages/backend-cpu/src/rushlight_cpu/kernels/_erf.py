@@ -2,7 +2,6 @@
 
 References:
     Cody (1969), Rational Chebyshev approximations for the error function; Math. Comp. 23.
-    Abramowitz and Stegun (1964), Handbook of Mathematical Functions, formula 7.1.26.
 """
 
 from __future__ import annotations
@@ -30,10 +29,6 @@ _Q3 = (1.0, 2.56852019228982242e0, 1.87295284992346047e0, 5.27905102951428412e-1
        6.05183413124413191e-2, 2.33520497626869185e-3)  # fmt: skip
 _ROOT = 5.6418958354775628695e-1  # 1 / sqrt(pi)
 _SMALL, _LARGE = 0.46875, 4.0
-
-_AS_SLOPE = np.float32(0.3275911)
-_AS = tuple(np.float32(a) for a in (1.061405429, -1.453152027, 1.421413741, -0.284496736))
-_AS_LAST = np.float32(0.254829592)
 
 
 def _horner(coefficients: tuple[float, ...], x: Array) -> Array:
@@ -89,28 +84,6 @@ def erfc64(x: Array) -> Array:
     tail = _erfc_large(np.minimum(size[large], 30.0))
     out[large] = np.where(x[large] < 0, 2.0 - tail, tail)
     return out
-
-
-def half_erfc32(size: Array, square: Array, out: Array, room: Array) -> None:
-    """exp(-square) / 2 times the rational part of erfc(sqrt(square)), for float32 gelu.
-
-    Args:
-        size: |x| >= 0.
-        square: Receives exp(-x^2).
-        out: Receives erfc(|x|) / 2, to 8e-8.
-        room: Scratch.
-    """
-    np.multiply(size, _AS_SLOPE, out=room)
-    room += np.float32(1)
-    np.reciprocal(room, out=room)
-    np.multiply(room, np.float32(0.5) * _AS[0], out=out)
-    for coefficient in (*_AS[1:], _AS_LAST):
-        out += np.float32(0.5) * coefficient
-        out *= room
-    np.multiply(size, size, out=square)
-    np.negative(square, out=square)
-    np.exp(square, out=square)
-    out *= square
 
 
 def _by_blocks(function: Any, x: Array) -> Array:
