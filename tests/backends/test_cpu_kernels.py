@@ -452,16 +452,29 @@ def test_batch_and_group_norm(groups: int, wide: int, size: list[int], affine: b
         close(part, right, 1e-4) if needed else _absent(part)
 
 
-def test_layer_norm_gradients_do_not_depend_on_the_threads(three_threads: None) -> None:
+@pytest.mark.parametrize("shape", [(3000, 130), (600, 700)], ids=str)
+def test_norms_of_narrow_and_wide_rows_on_any_threads(
+    three_threads: None, shape: tuple[int, int]
+) -> None:
     rng = np.random.default_rng(10)
-    x = normal(rng, 3000, 130).astype(np.float32)
-    out, mean, rstd = KERNELS["native_layer_norm"](x, None, None, normalized_ndim=1, eps=1e-5)
-    close(out, standard(x.astype(np.float64), (1,)), 1e-5)
-    weight = normal(rng, 130).astype(np.float32)
-    run = lambda: KERNELS["layer_norm_backward"](
-        x, x, mean, rstd, weight, normalized_ndim=1, needs=(True, True, True)
-    )
+    x, g = (normal(rng, *shape).astype(np.float32) for _ in range(2))
+    weight, bias = (normal(rng, shape[1]).astype(np.float32) for _ in range(2))
+    out, mean, rstd = KERNELS["native_layer_norm"](x, weight, bias, normalized_ndim=1, eps=1e-5)
+    hat = standard(x.astype(np.float64), (1,))
+    close(out, hat * weight + bias, 1e-5)
+    every = {"normalized_ndim": 1, "needs": (True, True, True)}
+    run = lambda: KERNELS["layer_norm_backward"](g, x, mean, rstd, weight, **every)
     many = run()
+    gw = g * weight.astype(np.float64)
+    slope = gw - gw.mean(1, keepdims=True) - hat * (gw * hat).mean(1, keepdims=True)
+    for found, exact in zip(many, (slope * rstd, (g * hat).sum(0), g.sum(0)), strict=True):
+        np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-3)
+    rms, rrms = KERNELS["native_rms_norm"](x, weight, normalized_ndim=1, eps=1e-5)
+    close(rms, x * rrms * weight, 1e-5)
+    dx, dw = KERNELS["rms_norm_backward"](g, x, rrms, weight, normalized_ndim=1, needs=(True, True))
+    hat = x * rrms.astype(np.float64)
+    np.testing.assert_allclose(dw, (g * hat).sum(0), rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(dx, (gw - hat * (gw * hat).mean(1)[:, None]) * rrms, atol=2e-4)
     _parallel.set_thread_count(1)
     for a, b in zip(many, run(), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -1,4 +1,4 @@
-"""Layer and RMS norm over rows, group norm over groups of channels, batch norm over channels.
+"""Group norm over groups of channels, batch norm over channels.
 
 Every kernel walks blocks of rows that fit the cache: statistics, centring and scaling of a block
 meet there. Gradients of weights are summed per block and then over blocks in order, so they do
@@ -56,82 +56,6 @@ def _normalize_rows(x: Array, eps: float, mean: Array, rstd: Array, out: Array) 
     out *= rstd[:, None]
 
 
-def _leading(x: Array, normalized_ndim: int) -> tuple[tuple[int, ...], int, int]:
-    lead = x.shape[: x.ndim - normalized_ndim]
-    return (*lead, *(1,) * normalized_ndim), prod(lead), prod(x.shape[len(lead) :])
-
-
-@reduced_precision(keep=(1, 2))
-def native_layer_norm(
-    x: Array, weight: Array | None, bias: Array | None, *, normalized_ndim: int, eps: float
-) -> tuple[Array, Array, Array]:
-    """Normalises the last dimensions; returns the result, the means and 1 / deviations."""
-    shape, rows, n = _leading(x, normalized_ndim)
-    out: Array = empty(x.shape, x.dtype)
-    mean, rstd = np.zeros(rows, x.dtype), np.full(rows, np.nan, x.dtype)
-    flat, into = x.reshape(rows, n), out.reshape(rows, n)
-    scale = None if weight is None else weight.reshape(n)
-    shift = None if bias is None else bias.reshape(n)
-
-    def part(start: int, stop: int) -> None:
-        for some in _blocks(start, stop, n):
-            block = into[some]
-            _normalize_rows(flat[some], eps, mean[some], rstd[some], block)
-            if scale is not None:
-                block *= scale
-            if shift is not None:
-                block += shift
-
-    if x.size:
-        _split_blocks(rows, n, 5.0 * x.size, part)
-    return out, mean.reshape(shape), rstd.reshape(shape)
-
-
-@reduced_precision()
-def layer_norm_backward(
-    g: Array,
-    x: Array,
-    mean: Array,
-    rstd: Array,
-    weight: Array | None,
-    *,
-    normalized_ndim: int,
-    needs: Needs,
-) -> Gradients:
-    """Gradients of `native_layer_norm` towards x, weight and bias, where `needs` says so."""
-    _, rows, n = _leading(x, normalized_ndim)
-    tail = x.shape[x.ndim - normalized_ndim :]
-    dx: Array | None = empty(x.shape, x.dtype) if needs[0] else None
-    if x.size == 0:
-        none = np.zeros(tail, x.dtype)
-        return dx, none if needs[1] else None, none.copy() if needs[2] else None
-    flat, grads = x.reshape(rows, n), g.reshape(rows, n)
-    into = None if dx is None else dx.reshape(rows, n)
-    means, scales = mean.reshape(rows, 1), rstd.reshape(rows, 1)
-    scale = None if weight is None else weight.reshape(n)
-
-    def part(start: int, stop: int) -> tuple[list[Array], list[Array]]:
-        dw, db = [], []
-        room = empty((3, min(_step(n), rows), n), x.dtype)
-        for some in _blocks(start, stop, n):
-            hat, wide, product = room[:, : some.stop - some.start]
-            gs = grads[some]
-            if needs[0] or needs[1]:
-                np.subtract(flat[some], means[some], out=hat)
-                hat *= scales[some]
-            if needs[1]:
-                dw.append(_column_sums(np.multiply(gs, hat, out=product)))
-            if needs[2]:
-                db.append(_column_sums(gs))
-            if into is not None:
-                gw = gs if scale is None else np.multiply(gs, scale, out=wide)
-                _row_gradient(gw, hat, scales[some], into[some])
-        return dw, db
-
-    sums = _split_blocks(rows, n, 8.0 * x.size, part)
-    return dx, _total(sums, 0, tail, needs[1]), _total(sums, 1, tail, needs[2])
-
-
 def _row_gradient(gw: Array, hat: Array, rstd: Array, out: Array) -> None:
     """rstd * (gw - mean(gw) - hat * mean(gw * hat)) for rows; spoils `hat`."""
     n = hat.shape[1]
@@ -139,81 +63,6 @@ def _row_gradient(gw: Array, hat: Array, rstd: Array, out: Array) -> None:
     np.subtract(gw, (row_sums(gw) / n)[:, None], out=out)
     out -= hat
     out *= rstd
-
-
-def _total(sums: list[Any], place: int, shape: tuple[int, ...], needed: bool) -> Array | None:
-    """Sum of the partial gradients of all blocks, in the order of the blocks."""
-    if not needed:
-        return None
-    parts = [partial for part in sums for partial in part[place]]
-    return np.asarray(np.add.reduce(parts, axis=0)).reshape(shape)
-
-
-@reduced_precision(keep=(1,))
-def native_rms_norm(
-    x: Array, weight: Array | None, *, normalized_ndim: int, eps: float
-) -> tuple[Array, Array]:
-    """Divides the last dimensions by their root mean square; returns 1 / it as well."""
-    shape, rows, n = _leading(x, normalized_ndim)
-    out: Array = empty(x.shape, x.dtype)
-    rrms = np.full(rows, np.nan, x.dtype)
-    flat, into = x.reshape(rows, n), out.reshape(rows, n)
-    scale = None if weight is None else weight.reshape(n)
-
-    def part(start: int, stop: int) -> None:
-        for some in _blocks(start, stop, n):
-            square = row_dots(flat[some], flat[some])
-            square /= n
-            square += eps
-            np.divide(1.0, np.sqrt(square, out=square), out=rrms[some])
-            np.multiply(flat[some], rrms[some, None], out=into[some])
-            if scale is not None:
-                into[some] *= scale
-
-    if x.size:
-        _split_blocks(rows, n, 3.0 * x.size, part)
-    return out, rrms.reshape(shape)
-
-
-@reduced_precision()
-def rms_norm_backward(
-    g: Array,
-    x: Array,
-    rrms: Array,
-    weight: Array | None,
-    *,
-    normalized_ndim: int,
-    needs: tuple[bool, bool],
-) -> tuple[Array | None, Array | None]:
-    """Gradients of `native_rms_norm` towards x and weight, where `needs` says so."""
-    _, rows, n = _leading(x, normalized_ndim)
-    tail = x.shape[x.ndim - normalized_ndim :]
-    dx: Array | None = empty(x.shape, x.dtype) if needs[0] else None
-    if x.size == 0:
-        return dx, np.zeros(tail, x.dtype) if needs[1] else None
-    flat, grads = x.reshape(rows, n), g.reshape(rows, n)
-    into = None if dx is None else dx.reshape(rows, n)
-    scales = rrms.reshape(rows, 1)
-    scale = None if weight is None else weight.reshape(n)
-
-    def part(start: int, stop: int) -> tuple[list[Array]]:
-        dw = []
-        room = empty((3, min(_step(n), rows), n), x.dtype)
-        for some in _blocks(start, stop, n):
-            hat, wide, product = room[:, : some.stop - some.start]
-            gs = grads[some]
-            np.multiply(flat[some], scales[some], out=hat)
-            if needs[1]:
-                dw.append(_column_sums(np.multiply(gs, hat, out=product)))
-            if into is not None:
-                gw = gs if scale is None else np.multiply(gs, scale, out=wide)
-                hat *= (row_dots(gw, hat) / n)[:, None]
-                np.subtract(gw, hat, out=into[some])
-                into[some] *= scales[some]
-        return (dw,)
-
-    sums = _split_blocks(rows, n, 6.0 * x.size, part)
-    return dx, _total(sums, 0, tail, needs[1])
 
 
 @reduced_precision(keep=(1, 2))
@@ -455,10 +304,6 @@ def _affine2(g: Array, x: Array, a: Array, b: Array, c: Array, out: Array) -> No
 
 
 KERNELS: dict[str, Kernel] = {
-    "native_layer_norm": native_layer_norm,
-    "layer_norm_backward": layer_norm_backward,
-    "native_rms_norm": native_rms_norm,
-    "rms_norm_backward": rms_norm_backward,
     "native_group_norm": native_group_norm,
     "group_norm_backward": group_norm_backward,
     "batch_norm_stats": batch_norm_stats,
