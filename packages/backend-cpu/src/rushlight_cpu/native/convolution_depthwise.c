@@ -74,6 +74,7 @@ static void plane_task(void *context, int64_t index) {
     float *planes = rl_take_slot(&w->slots, &slot);
     float *sums = planes + w->copy + 2 * RL_LANES * ROWS;
     copy_plane(w, p->x + index * w->in_plane, planes);
+    memset(planes + w->copy, 0, 2 * RL_LANES * ROWS * sizeof *planes); /* read, and dropped */
     for (int64_t at = 0; at < w->reach; at += ROWS * RL_LANES) {
         rl_vector s[ROWS] = {0};
         for (int64_t t = 0; t < p->taps; t++) {

@@ -24,6 +24,9 @@ CONV_TILE(narrow_6, RL_MR / 2, 6)
 
 #define MOST_COLUMNS 96
 #define MOST_RUNS MOST_COLUMNS
+/* Floats past the end of copied planes that tiles may read.  They are 0, as are the columns of a
+   tile that has too few: tiny numbers, which memory may hold, take a hundred times as long. */
+#define MARGIN (MOST_COLUMNS + RL_LANES)
 
 /* Consecutive columns of a tile that are consecutive in a row of the output. */
 typedef struct {
@@ -138,11 +141,13 @@ static void fill_offsets(const work *w, int32_t *offsets, int64_t step) {
     }
 }
 
+/* Columns that are computed together, at least. */
+static int64_t unit_of(const work *w) { return w->height < RL_MR ? 2 * RL_LANES : RL_LANES; }
+
 /* Where the tiles of some columns begin: they are of about the same width, for those of one vector
    have a load for each multiply-add. */
 static int64_t tile_start(const work *w, int64_t columns, int64_t tile) {
-    const int64_t unit = w->height < RL_MR ? 2 * RL_LANES : RL_LANES; /* of narrow tiles */
-    const int64_t tiles = conv_ceil(columns, w->width);
+    const int64_t unit = unit_of(w), tiles = conv_ceil(columns, w->width);
     return conv_min(tile * conv_ceil(columns, unit) / tiles * unit, columns);
 }
 
@@ -211,6 +216,7 @@ static void planes_task(void *context, int64_t index) {
     int slot;
     float *planes = rl_take_slot(&w->slots, &slot);
     copy_planes(w, planes, image, group, begin);
+    memset(planes + p->channels * w->channel, 0, MARGIN * sizeof *planes);
     const conv_depth depth = {w->depth, w->offsets};
     int64_t reach = 1;
     for (int d = 0; d < CONV_DIMS; d++) reach += (counts[d] - 1) * w->steps[d];
@@ -292,7 +298,7 @@ static bool run_planes(work *w) {
     lay_out(w, block);
     fill_offsets(w, w->offsets, w->channel);
     const int64_t tasks = images * w->blocks;
-    const size_t floats = (size_t)(p->channels * w->channel + MOST_COLUMNS + RL_LANES);
+    const size_t floats = (size_t)(p->channels * w->channel + MARGIN);
     if (!rl_open_slots(&w->slots, floats * sizeof(float), tasks)) return false;
     RL_RELEASE_GIL(true)
     rl_parallel(tasks, planes_task, w);
@@ -365,6 +371,11 @@ static void copy_columns(const work *w, float *to, int64_t group, const column_r
     int64_t from[MOST_RUNS], lo[MOST_RUNS], hi[MOST_RUNS]; /* of each run, for one tap */
     const float *x = p->x + group * p->channels * w->in_plane;
     const int64_t image = p->groups * p->channels * w->in_plane, step = p->in_step[2];
+    const int64_t used = runs[count - 1].column + runs[count - 1].length;
+    const int64_t missing = conv_ceil(used, unit_of(w)) * unit_of(w) - used;
+    for (int64_t k = first * p->taps; missing && k < last * p->taps; k++) {
+        memset(to + k * w->pitch + used, 0, (size_t)missing * sizeof *to);
+    }
 #if defined(__AVX512F__)
     pieces all;
     all.count = 0;

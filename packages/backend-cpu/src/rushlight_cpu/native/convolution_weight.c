@@ -16,6 +16,7 @@
 #define TASKS 8
 #define BLOCK_PIXELS 192 /* gone through by all tiles before the next; 48 columns of them fit L1 */
 #define SHORT_RUN 40
+#define MARGIN (RL_NR + RL_LANES) /* floats past the end that tiles may read */
 
 /* Columns that are consecutive in an image's copy. */
 typedef struct {
@@ -130,6 +131,19 @@ static void add_pixels(const work *w, float *sums, const float *g, const float *
     }
 }
 
+/* Tiles read whole vectors: what lies past an image's copy, and past the columns of a gathered pixel,
+   must be numbers that cost nothing to multiply, unlike the tiny ones that memory may hold. */
+static void clear_margins(const work *w, float *copies_end, float *room) {
+    memset(copies_end, 0, MARGIN * sizeof(float));
+    if (!w->gathered) return;
+    const segment *last = &w->segments[w->count - 1];
+    const int64_t used = last->column + last->length, pixels = w->block * w->row_block;
+    for (int64_t k = 0; k < pixels; k++, room += w->columns) {
+        memset(room + used, 0, (size_t)(w->columns - used) * sizeof(float));
+    }
+    memset(room, 0, MARGIN * sizeof(float));
+}
+
 static void copy_task(void *context, int64_t index) {
     const work *w = context;
     copy_image(w, w->copies + index * w->copy, index / w->s->groups, index % w->s->groups);
@@ -148,7 +162,8 @@ static void sum_task(void *context, int64_t index) {
     float *own = NULL, *room = NULL;
     if (w->slots.base) {
         own = rl_take_slot(&w->slots, &slot);
-        room = own + (w->copies ? 0 : w->copy);
+        room = own + (w->copies ? 0 : w->copy + MARGIN);
+        clear_margins(w, w->copies ? own : own + w->copy, room);
     }
     bool begin = true;
     const int64_t to = (chunk + 1) * s->batch / w->chunks;
@@ -259,17 +274,18 @@ bool conv_weight_gradient(const conv_shape *s, const float *g, const float *x, f
         const int64_t at = (y + k % w->row_block * s->stride[2]) * w->inner;
         w->offsets[k] = (int32_t)(w->gathered ? k * w->columns : at);
     }
-    const size_t slack = RL_NR + RL_LANES, real = sizeof(float);
-    size_t own = slack;
-    if (w->gathered) own += (size_t)(w->block * w->row_block * w->columns) + slack;
+    const size_t real = sizeof(float);
+    size_t own = MARGIN;
+    if (w->gathered) own += (size_t)(w->block * w->row_block * w->columns) + MARGIN;
     bool done = false;
     const int64_t tasks = w->chunks * s->groups * w->parts;
     w->sums = rl_scratch((size_t)(w->chunks * s->groups * w->sums_size) * real);
     if (w->parts > 1) {
-        const size_t floats = (size_t)(s->batch * s->groups * w->copy) + slack;
-        w->copies = rl_scratch(floats * real);
+        const size_t floats = (size_t)(s->batch * s->groups * w->copy);
+        w->copies = rl_scratch((floats + MARGIN) * real);
+        if (w->copies) memset(w->copies + floats, 0, MARGIN * real);
     } else {
-        own += (size_t)w->copy + slack;
+        own += (size_t)w->copy + MARGIN;
     }
     if (w->offsets && w->sums && (w->copies || w->parts == 1) &&
         rl_open_slots(&w->slots, own * real, tasks)) {

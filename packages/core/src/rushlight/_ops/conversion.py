@@ -19,6 +19,8 @@ from .._tensor.tensor import PLAIN, Tensor, native_of
 from ..backend import backend_for, kind_of
 from ._public import export, method, public
 
+_ndarray, _bfloat16 = np.ndarray, _dtypes.bfloat16  # a name of this module is found faster
+
 for _function in (tensor, as_tensor, from_numpy):
     export(_function.__name__, _function)
 
@@ -208,9 +210,8 @@ def item(self: Tensor) -> Any:
         RuntimeError: The tensor has another number of elements.
     """
     native = self._a
-    if native.__class__ is np.ndarray and native.size == 1 and self.__class__ in PLAIN:
-        kind = self._k
-        if kind.dtype is not _dtypes.bfloat16 and STATE.get().recorder is None:  # the usual case
+    if native.__class__ is _ndarray and native.size == 1 and self.__class__ in PLAIN:
+        if self._k.dtype is not _bfloat16 and STATE.get().recorder is None:  # the usual case
             return native.item()
     _readable(self, "item")
     if self.numel() != 1:
