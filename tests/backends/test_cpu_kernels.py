@@ -631,6 +631,35 @@ def test_attention(
         close(part, wanted, 1e-5)
 
 
+@pytest.mark.parametrize("masking", ["none", "causal", "bool"])
+@pytest.mark.parametrize("lead", [(2, 3), (3, 1, 2), (5,)], ids=str)
+def test_attention_of_heads_that_are_views(
+    three_threads: None, lead: tuple[int, ...], masking: str
+) -> None:
+    rng = np.random.default_rng(15)
+    queries, keys = 300, 270
+    # (..., length, heads, width), as products lie; heads go before the length.
+    lying = [normal(rng, *lead[:-1], n, lead[-1], 16) for n in (queries, keys, keys, queries)]
+    views = [x.swapaxes(-2, -3) for x in lying]
+    whole = [np.ascontiguousarray(x) for x in views]
+    mask = rng.random((*lead, queries, keys)) < 0.6 if masking == "bool" else None
+    attributes = {"is_causal": masking == "causal", "scale": 0.3}
+    found = []
+    for q, k, v, g in (views, whole):
+        out, lse = KERNELS["scaled_dot_product_attention"](q, k, v, mask, **attributes)
+        back = KERNELS["attention_backward"](g, q, k, v, mask, out, lse, **attributes)
+        found.append((out, lse, *back))
+    assert all(x.swapaxes(-2, -3).flags.c_contiguous for x in (found[0][0], *found[0][2:]))
+    scores = 0.3 * whole[0] @ whole[1].swapaxes(-1, -2)
+    if masking == "causal":
+        scores = np.where(np.tri(queries, keys, dtype=bool), scores, -np.inf)
+    scores = scores if mask is None else np.where(mask, scores, -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    close(found[0][0], weights / weights.sum(-1, keepdims=True) @ whole[2])
+    for mine, theirs in zip(*found, strict=True):
+        close(mine, theirs)
+
+
 # Pointwise
 
 
