@@ -35,7 +35,7 @@ COLUMNS = 20
 # What there is to do, in multiply-adds: per number of an image or a result to transform it, and for
 # the transforms of weights and to begin the products, as if so many tiles more were multiplied, or
 # for sums of the gradients of weights. Those of windows include what it costs to lay them out.
-TRANSFORM, WEIGHTS, SUMS, WINDOW = 110, 110, 250, 10
+TRANSFORM, WEIGHTS, SUMS, WINDOW = 110, 70, 60, 10
 
 
 def _matrices() -> tuple[Array, Array, Array]:
@@ -145,9 +145,17 @@ class _Tiles:
         half = images * height * len(self.columns) * SPAN * self.across * channels
         return empty(half, np.float32), empty(SPAN**2 * images * self.each * channels, np.float32)
 
-    def transform(self, x: Array, room: tuple[Array, Array], *, outs: bool = False) -> Array:
-        """Transforms pixels or, on the way to weights, gradients of outputs."""
-        turned, (half, full) = x.transpose(0, 2, 3, 1), self._views(x, room)
+    def transform(
+        self,
+        x: Array,
+        room: tuple[Array, Array],
+        *,
+        outs: bool = False,
+        part: slice = slice(None),
+    ) -> Array:
+        """Transforms pixels or, on the way to weights, gradients of outputs; of images `part`."""
+        half, full = self._views(x, room)
+        turned, half, full = x.transpose(0, 2, 3, 1)[part], half[part], full[:, part]
         for number, (matrix, seen) in enumerate(_analysis(self.columns, outs)):
             np.matmul(matrix, turned[:, :, seen], out=half[:, :, number])
         lines = self._lines(half)
@@ -155,14 +163,20 @@ class _Tiles:
             np.matmul(matrix, lines[..., seen, :], out=full[number])
         return self.products(room[1], *x.shape[:2])
 
-    def restore(self, room: tuple[Array, Array], out: Array) -> None:
-        """Fills `out` with what is combined from products."""
-        turned, (half, full) = out.transpose(0, 2, 1, 3), self._views(out, room)
+    def restore(self, room: tuple[Array, Array], out: Array, part: slice = slice(None)) -> bool:
+        """Fills `out`, or images `part` of it, with what is combined from products.
+
+        Returns:
+            Whether all of it is finite.
+        """
+        half, full = self._views(out, room)
+        turned, half, full = out.transpose(0, 2, 1, 3)[part], half[part], full[:, part]
         lines = self._lines(half)
         for number, band in enumerate(self.rows):
             np.matmul(band.combine, full[number], out=lines[..., band.outs, :])
         for number, band in enumerate(self.columns):
             np.matmul(half[:, :, number].swapaxes(2, 3), band.combine.T, out=turned[..., band.outs])
+        return _finite(out[part])
 
     def products(self, full: Array, images: int, channels: int) -> Array:
         """A transform as matrices: (36 of them in bands of rows, tiles, channels)."""
@@ -195,25 +209,36 @@ def _analysis(bands: tuple[_Band, ...], outs: bool) -> list[tuple[Array, slice]]
     return [(band.analyse, band.pixels) for band in bands]
 
 
-def _transformed(weight: Array) -> Array:
-    """(column of a tile, 1, row of a tile, inputs, outputs), inputs next to each other."""
-    outer, inner = weight.shape[:2]
-    found: Array = empty((SPAN, 1, SPAN, outer, inner), np.float32)
-    flat = weight.reshape(-1, KERNEL**2).T
+def _transformed(weight: Array, backwards: bool) -> Array:
+    """(column of a tile, 1, row of a tile, channels seen, channels found).
+
+    Backwards kernels are turned about, and what was found is seen.
+    """
+    kernels = np.ascontiguousarray(_KERNELS[:, ::-1]) if backwards else _KERNELS
+    by_seen = weight if backwards else weight.swapaxes(0, 1)
+    seen, outer = by_seen.shape[:2]
+    found: Array = empty((SPAN, 1, SPAN, seen, outer), np.float32)
     into = found.reshape(SPAN**2, -1)
 
     def part(start: int, stop: int) -> None:
-        some = slice(start * outer, stop * outer)
-        np.matmul(_KERNELS, flat[:, some], out=into[:, some])
+        flat = by_seen[start:stop].reshape(-1, KERNEL**2)
+        np.matmul(kernels, flat.T, out=into[:, start * outer : stop * outer])
 
-    _parallel.fixed_split(inner, 40.0 * found.size / 16, part, enough=_parallel.BLOCKS)
-    return found.swapaxes(3, 4)
+    _parallel.fixed_split(seen, 40.0 * found.size / 16, part, enough=_parallel.BLOCKS)
+    return found
 
 
-def conv(x: Array, weight: Array, padding: Sizes, out: Array, work: float) -> bool:
-    """Fills `out` with the cross-correlation of `x` and `weight`; False if not all is finite."""
+def conv(
+    x: Array, weight: Array, padding: Sizes, out: Array, work: float, *, backwards: bool = False
+) -> bool:
+    """Fills `out` with the cross-correlation of `x` and `weight`; False if not all is finite.
+
+    Backwards `x` are gradients of outputs, `out` those of inputs, and padding is theirs.
+    """
     x, tiles = np.ascontiguousarray(x), _Tiles(x.shape[2:], padding, len(x))
-    turned = _transformed(weight)
+    turned = _transformed(weight, backwards)
+    if tiles.images == len(x):
+        return _few(tiles, x, turned, out, work)
 
     def part(start: int, stop: int) -> bool:
         given, found = (tiles.room(stop - start, each.shape[2], each.shape[1]) for each in (x, out))
@@ -222,21 +247,77 @@ def conv(x: Array, weight: Array, padding: Sizes, out: Array, work: float) -> bo
             images = some.stop - some.start
             left = tiles.transform(x[some], given)
             np.matmul(left, turned, out=tiles.products(found[1], images, out.shape[1]))
-            tiles.restore(found, out[some])
-            fine = fine and _finite(out[some])
+            fine = tiles.restore(found, out[some]) and fine
         return fine
 
     return all(_parallel.fixed_split(len(x), work, part, least=tiles.images))
+
+
+def _few(tiles: _Tiles, x: Array, turned: Array, out: Array, work: float) -> bool:
+    """`conv` of few images: the threads share the numbers of a transform, and so the weights."""
+    given, found = (tiles.room(len(x), each.shape[2], each.shape[1]) for each in (x, out))
+    left, product = (
+        tiles.products(room[1], len(x), each.shape[1]) for room, each in ((given, x), (found, out))
+    )
+
+    def transform(start: int, stop: int) -> None:
+        tiles.transform(x, given, part=slice(start, stop))
+
+    def multiply(start: int, stop: int) -> None:
+        np.matmul(left[start:stop], turned[start:stop], out=product[start:stop])
+
+    def restore(start: int, stop: int) -> bool:
+        return tiles.restore(found, out, slice(start, stop))
+
+    _parallel.split(len(x), 4.0 * given[1].size, transform)
+    _parallel.split(SPAN, work, multiply, enough=_parallel.BLOCKS)
+    return all(_parallel.split(len(x), 4.0 * found[1].size, restore))
 
 
 def conv_grad_weight(g: Array, x: Array, padding: Sizes, work: float) -> Array | None:
     """The gradient of the weight; None if not all of it is finite."""
     g, x = np.ascontiguousarray(g), np.ascontiguousarray(x)
     tiles, outer, inner = _Tiles(x.shape[2:], padding, len(x)), g.shape[1], x.shape[1]
+    sums = _few_sums if tiles.images == len(x) else _many_sums
+    total = sums(tiles, g, x, work).reshape(SPAN**2, outer, inner)
+    found: Array = empty((outer, inner * KERNEL**2), np.float32)
+
+    def part(start: int, stop: int) -> bool:
+        into = found[start:stop].reshape(-1, KERNEL**2)
+        np.matmul(total[:, start:stop].reshape(SPAN**2, -1).T, _KERNELS, out=into)
+        return _finite(into)
+
+    fine = _parallel.fixed_split(outer, 10.0 * found.size, part, enough=_parallel.BLOCKS)
+    return found.reshape(outer, inner, KERNEL, KERNEL) if all(fine) else None
+
+
+def _few_sums(tiles: _Tiles, g: Array, x: Array, work: float) -> Array:
+    """Products of all tiles of few images: the threads share the numbers of a transform."""
+    given, seen = (tiles.room(len(x), each.shape[2], each.shape[1]) for each in (g, x))
+
+    def transform(start: int, stop: int) -> None:
+        part = slice(start, stop)
+        tiles.transform(g, given, outs=True, part=part)
+        tiles.transform(x, seen, part=part)
+
+    _parallel.split(len(x), 4.0 * (given[1].size + seen[1].size), transform)
+    left = tiles.products(given[1], len(x), g.shape[1]).swapaxes(3, 4)
+    right = tiles.products(seen[1], len(x), x.shape[1])
+    total = empty((*left.shape[:4], right.shape[4]), np.float32)
+
+    def multiply(start: int, stop: int) -> None:
+        np.matmul(left[start:stop], right[start:stop], out=total[start:stop])
+
+    _parallel.split(SPAN, work, multiply, enough=_parallel.BLOCKS)
+    return total[:, 0] if len(tiles.rows) == 1 else np.add.reduce(total, axis=1)
+
+
+def _many_sums(tiles: _Tiles, g: Array, x: Array, work: float) -> Array:
+    """Sums of the products of all tiles: the threads share the images."""
 
     def part(start: int, stop: int) -> Array:
         given, seen = (tiles.room(stop - start, each.shape[2], each.shape[1]) for each in (g, x))
-        shape = (SPAN, len(tiles.rows), SPAN, outer, inner)
+        shape = (SPAN, len(tiles.rows), SPAN, g.shape[1], x.shape[1])
         total, product = empty(shape, np.float32), empty(shape, np.float32)
         for some in tiles.chunks(start, stop):
             left = tiles.transform(g[some], given, outs=True).swapaxes(3, 4)
@@ -247,14 +328,10 @@ def conv_grad_weight(g: Array, x: Array, padding: Sizes, work: float) -> Array |
                 total += np.matmul(left, right, out=product)
         return np.add.reduce(total, axis=1)  # type: ignore[no-any-return]
 
-    parts = _parallel.fixed_split(len(x), work, part, least=tiles.images)
-    total = parts[0]
-    for other in parts[1:]:
+    total, *others = _parallel.fixed_split(len(x), work, part, least=tiles.images)
+    for other in others:
         total += other
-    with _parallel.ONE_BLAS_THREAD:
-        found = np.matmul(total.reshape(SPAN**2, -1).T, _KERNELS)
-        found = found.reshape(outer, inner, KERNEL, KERNEL)
-        return found if _finite(found) else None
+    return total
 
 
 def _finite(x: Array) -> bool:

@@ -294,7 +294,7 @@ def conv_grad_input(
     turned = groups == 1 and set(stride) == {1} and min(around) >= 0
     if turned and _winograd.suits(g, inner, input_size, kernel, stride, dilation):
         dx = empty(shape, g.dtype)
-        if _winograd.conv(g, _windows.flipped(weight), around, dx, _work(weight, g)):
+        if _winograd.conv(g, weight, around, dx, _work(weight, g), backwards=True):
             return dx
     # Single pixels of some rows only are no work for strips.
     if _strips.suits(kernel, dilation, groups) and prod(kernel) > 1:
