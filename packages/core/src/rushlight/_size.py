@@ -8,6 +8,8 @@ from typing import Any, SupportsIndex, overload
 
 from ._errors import error
 
+_item: Any = tuple.__getitem__
+
 
 class Size(tuple[int, ...]):
     """The lengths of a tensor's dimensions.
@@ -46,9 +48,8 @@ class Size(tuple[int, ...]):
     @overload
     def __getitem__(self, index: slice[Any, Any, Any]) -> Size: ...
     def __getitem__(self, index: SupportsIndex | slice[Any, Any, Any]) -> int | Size:
-        if isinstance(index, slice):
-            return tuple.__new__(Size, tuple.__getitem__(self, index))
-        return tuple.__getitem__(self, index)
+        found = _item(self, index)
+        return tuple.__new__(Size, found) if index.__class__ is slice else found
 
     def __add__(self, other: tuple[Any, ...]) -> Size:
         if not isinstance(other, tuple):
