@@ -21,6 +21,7 @@ from rushlight_cpu.kernels import (
     _windows,
     convolution,
     elementwise,
+    lstm_layers,
     normalization,
     products,
 )
@@ -523,7 +524,10 @@ def test_layers_over_nothing(
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(("rows", "hidden"), [(40, 256), (16, 64), (1, 64), (35, 48)])
-def test_an_lstm_layer_in_panels_and_runs_of_rows(rows: int, hidden: int, reverse: bool) -> None:
+def test_an_lstm_layer_in_panels_and_runs_of_rows(
+    monkeypatch: pytest.MonkeyPatch, rows: int, hidden: int, reverse: bool
+) -> None:
+    monkeypatch.setattr(lstm_layers, "_CHUNK", 3 * 4 * hidden * min(rows, 20))  # some steps
     rng = np.random.default_rng(0)
     steps = 5
     gates = rng.standard_normal((rows, steps, 4 * hidden)).swapaxes(0, 1)  # as of rows first
