@@ -601,3 +601,21 @@ def test_maxima_of_pairs_of_rows_and_where_they_were(kernel_size: tuple[int, int
     down, right = np.divmod(best, width)
     corner = (np.arange(6 // rows)[:, None] * rows + down) * 600
     np.testing.assert_array_equal(where, corner + np.arange(600 // width) * width + right)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("size", [(2, 2), (7, 5), (6, 8), (5, 1201)], ids=str)
+def test_of_equal_numbers_of_a_pair_of_pairs_the_first_counts(
+    size: tuple[int, int], dtype: Any
+) -> None:
+    x = np.random.default_rng(0).integers(-1, 2, (3, 40, *size)).astype(dtype)
+    values, where = kernel("max_pool", rushlight.float32)(
+        x, kernel_size=(2, 2), stride=(2, 2), padding=(0, 0), dilation=(1, 1), ceil_mode=False
+    )
+    rows, columns = size[0] // 2, size[1] // 2
+    cut = x[:, :, : 2 * rows, : 2 * columns].reshape(3, 40, rows, 2, columns, 2)
+    flat = cut.swapaxes(3, 4).reshape(3, 40, rows, columns, 4).astype(np.float64)
+    np.testing.assert_array_equal(values.astype(np.float64), flat.max(-1))
+    down, right = np.divmod(flat.argmax(-1), 2)
+    corner = 2 * np.arange(rows)[:, None] * size[1] + 2 * np.arange(columns)
+    np.testing.assert_array_equal(where, corner + down * size[1] + right)

@@ -269,9 +269,10 @@ def _few(tiles: _Tiles, x: Array, turned: Array, out: Array, work: float) -> boo
     def restore(start: int, stop: int) -> bool:
         return tiles.restore(found, out, slice(start, stop))
 
-    _parallel.split(len(x), 4.0 * given[1].size, transform)
-    _parallel.split(SPAN, work, multiply, enough=_parallel.BLOCKS)
-    return all(_parallel.split(len(x), 4.0 * found[1].size, restore))
+    enough = _parallel.BLOCKS
+    _parallel.split(len(x), 4.0 * given[1].size, transform, enough=enough)
+    _parallel.split(SPAN, work, multiply, enough=enough)
+    return all(_parallel.split(len(x), 4.0 * found[1].size, restore, enough=enough))
 
 
 def conv_grad_weight(g: Array, x: Array, padding: Sizes, work: float) -> Array | None:
@@ -300,7 +301,8 @@ def _few_sums(tiles: _Tiles, g: Array, x: Array, work: float) -> Array:
         tiles.transform(g, given, outs=True, part=part)
         tiles.transform(x, seen, part=part)
 
-    _parallel.split(len(x), 4.0 * (given[1].size + seen[1].size), transform)
+    passes = 4.0 * (given[1].size + seen[1].size)
+    _parallel.split(len(x), passes, transform, enough=_parallel.BLOCKS)
     left = tiles.products(given[1], len(x), g.shape[1]).swapaxes(3, 4)
     right = tiles.products(seen[1], len(x), x.shape[1])
     total = empty((*left.shape[:4], right.shape[4]), np.float32)
