@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import functions
 import operators
 import overhead
 import scale
 import training
 from rows import Row
 
-GROUPS = ("overhead", "operators", "models", "inference", "scale", "memory")
+GROUPS = ("overhead", "operators", "functions", "models", "inference", "scale", "memory")
 
 
 def _on_default_device(case: Any) -> Callable[[Any, str], Any]:
@@ -23,5 +24,6 @@ _OVERHEAD = [
 ]
 
 ROWS: dict[str, Row] = {
-    row.name: row for row in [*_OVERHEAD, *operators.ROWS, *training.ROWS, *scale.ROWS]
+    row.name: row
+    for row in [*_OVERHEAD, *operators.ROWS, *functions.ROWS, *training.ROWS, *scale.ROWS]
 }

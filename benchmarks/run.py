@@ -1,6 +1,6 @@
 """Time Rushlight against torch and others: operators, overhead, models, scale, peak memory.
 
-    python benchmarks/run.py                                  everything, about 15 minutes
+    python benchmarks/run.py                                  everything, about 20 minutes
     python benchmarks/run.py --rows 'softmax.*'               rows by name, seconds
     python benchmarks/run.py --group operators --quick        fewer rounds, under two minutes
     python benchmarks/run.py --contenders torch,rushlight,rushlight-numpy --markdown report.md
