@@ -161,3 +161,19 @@ def test_remainders_are_exact(name: str, few: bool) -> None:
         np.testing.assert_array_equal(found, exact[::step])
         zero = exact[::step] == 0
         assert (np.signbit(found) == np.signbit(exact[::step]))[zero].all()
+
+
+def test_halves_and_back_are_exact() -> None:
+    halves = np.arange(65536, dtype=np.uint16).view(np.float16)
+    wide = rl.from_numpy(halves).to("opencl").float().cpu().numpy()
+    np.testing.assert_array_equal(wide, halves.astype(np.float32))
+    assert (np.signbit(wide) == np.signbit(halves))[~np.isnan(halves)].all()
+    bits = np.random.default_rng(0).integers(0, 2**32, 200_000, dtype=np.uint32).view(np.float32)
+    finite = wide[np.isfinite(wide)]
+    between = (finite[:-1] + finite[1:]) / 2  # ties
+    x = np.concatenate([bits, between, np.array([65519.9, 65520, 65536, 2.9e-8], np.float32)])
+    with np.errstate(all="ignore"):
+        exact = x.astype(np.float16)
+    found = rl.from_numpy(x).to("opencl").half().cpu().numpy()
+    np.testing.assert_array_equal(found, exact)
+    assert (np.signbit(found) == np.signbit(exact))[~np.isnan(exact)].all()

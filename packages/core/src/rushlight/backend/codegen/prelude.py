@@ -289,20 +289,23 @@ _COMPLEX = {
 }  # fmt: skip
 
 _STORAGE = {
+    # Values first, then the choice: what is computed in a choice is a branch, and not vectorised.
     "f16_to_f32": """f32 f16_to_f32(u16 x) {
     u32 h = x, m = (h & 0x7fffu) << 13, e = h & 0x7c00u;
-    u32 u = e == 0x7c00u ? (m | 0x7f800000u)
-        : e == 0 ? AS_u32(AS_f32(m + (113u << 23)) - AS_f32(113u << 23))
-        : m + (112u << 23);
+    u32 small = AS_u32(AS_f32(m + (113u << 23)) - AS_f32(113u << 23));
+    u32 special = m | 0x7f800000u, u = m + (112u << 23);
+    u = e == 0 ? small : u;
+    u = e == 0x7c00u ? special : u;
     return AS_f32(u | ((h & 0x8000u) << 16));
 }""",
     "f32_to_f16": """u16 f32_to_f16(f32 x) {
     u32 u = AS_u32(x), s = (u >> 16) & 0x8000u;
     u &= 0x7fffffffu;
-    u32 h = u > 0x7f800000u ? 0x7e00u
-        : u >= 0x47800000u ? 0x7c00u
-        : u < 0x38800000u ? AS_u32(AS_f32(u) + 0.5f) - 0x3f000000u
-        : (u - (112u << 23) + 0xfffu + ((u >> 13) & 1u)) >> 13;
+    u32 small = AS_u32(AS_f32(u) + 0.5f) - 0x3f000000u;
+    u32 h = (u - (112u << 23) + 0xfffu + ((u >> 13) & 1u)) >> 13;
+    h = u < 0x38800000u ? small : h;
+    h = u >= 0x47800000u ? 0x7c00u : h;
+    h = u > 0x7f800000u ? 0x7e00u : h;
     return (u16)(h | s);
 }""",
     "bf16_to_f32": "f32 bf16_to_f32(u16 x) { return AS_f32((u32)x << 16); }",
