@@ -137,6 +137,19 @@ def test_few_large_angles_among_small_ones(name: str, size: int) -> None:
     within(getattr(rl, name)(rl.from_numpy(doubles).to("opencl")).cpu().numpy(), exact, 3)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["sin", "cos", "tan", "pow"])
+def test_no_result_depends_on_its_neighbours(name: str, dtype: type) -> None:
+    # A strip that has a rare argument is done again, another way for that argument only.
+    x = np.random.default_rng(4).uniform(0.1, 90, 192).astype(dtype)
+    exponents = (rl.from_numpy(x[::-1].copy() / 40).to("opencl"),) if name == "pow" else ()
+    alone = getattr(rl, name)(rl.from_numpy(x).to("opencl"), *exponents).cpu().numpy()
+    for rare in (1e30, np.inf, 0.0, -1.5):
+        x[70] = rare
+        beside = getattr(rl, name)(rl.from_numpy(x).to("opencl"), *exponents).cpu().numpy()
+        np.testing.assert_array_equal(np.delete(beside, 70), np.delete(alone, 70))
+
+
 REMAINDERS = {"fmod": np.fmod, "remainder": np.remainder, "floor_divide": np.floor_divide}
 
 

@@ -155,7 +155,8 @@ def in_strips(
     """The statements for an element `i`, as those for a strip of elements, and what goes before.
 
     Where a function has a shorter way for most arguments, the strip goes that way, and is done
-    again where one argument was not of those: a choice for each element would compute both.
+    again where one argument was not of those: a choice for each element would compute both. Then
+    the others go the shorter way again, so that no result depends on what lies beside it.
 
     Args:
         lines: Statements of one element.
@@ -167,22 +168,26 @@ def in_strips(
     loop = f"for (i64 i = first; i < first + {FLAT}; i++) {{"
     made = [f"const i64 first = GID(0) * {FLAT};"]
     near: list[str] = []
+    chosen: list[str] = []
     same = {found[1] for line in lines if (found := _NUMBER.fullmatch(line))}
     for line in lines:
         found = _WITH_NEAR.search(line)
         if found is None:
             near.append(line)
+            chosen.append(line)
         else:
             name, operands = found[1], found[2]
             of_one = operands.split()[-1] in same and name in WITH_NEAR_OF_ONE
             short, far_ = (WITH_NEAR_OF_ONE if of_one else WITH_NEAR)[name]
             near.append(f"rare |= {far_}({operands});")
             near.append(line.replace(f"= {name}", f"= {short}", 1))
+            choice = f"{far_}({operands}) ? {name}({operands}) : {short}({operands})"
+            chosen.append(line.replace(f"{name}({operands})", choice, 1))
     if len(near) == len(lines):
         return [*made, vectors, loop, *lines, "}"], ""
     names = ", ".join(argument.split()[-1] for argument in arguments)
     again = "APART void {}({}, const i64 first) {{\n    {}\n}}\n}}\n\n".format(
-        far, ", ".join(arguments), "\n    ".join([loop, *lines])
+        far, ", ".join(arguments), "\n    ".join([loop, *chosen])
     )
     call = f"if (rare) {far}({names}, first);"
     return [*made, "u32 rare = 0;", vectors, loop, *near, "}", call], again

@@ -142,7 +142,8 @@ _OWN = {
     p = p * z - 1.66184455e-2f; p = p * z + 2.89050713e-2f; p = p * z - 4.44606803e-2f;
     p = p * z + 7.49914944e-2f; p = p * z - 1.66666597e-1f;
     return copysign_f32(a < 0.75f ? p * z * a + a : y, x);
-}""",    "acosh": """f32 acosh_f32(f32 x) {
+}""",
+    "acosh": """f32 acosh_f32(f32 x) {
     f32 r = (x > 1e8f ? 1.0f : x) - 1.0f, s = sqrt_f32(x < 1.5f ? r : r * r + (r + r));
     f32 y = log_above_f32(x > 1e8f ? x : x + s);
     y = x > 1e8f ? y + 0.69314718055994530942f : y;
@@ -150,7 +151,8 @@ _OWN = {
     p = p * r - 7.5272886713e-3f; p = p * r + 2.6454905019e-2f;
     p = p * r - 1.1784741703e-1f; p = p * r + 1.4142135263f;
     return x < 1.5f ? s * p : y;  // NaN below 1, as the root is
-}""",    "atanh": """f32 atanh_f32(f32 x) {
+}""",
+    "atanh": """f32 atanh_f32(f32 x) {
     f32 a = abs_f32(x);
     return copysign_f32(0.5f * log1p_f32((a + a) / (1.0f - a)), x);
 }""",

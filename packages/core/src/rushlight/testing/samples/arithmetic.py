@@ -83,8 +83,9 @@ SAMPLES = [
     binary("heaviside", np.heaviside, dtypes=(*FLOATING, *INTEGER[:1]), extremes=False),
     binary("gcd", np.gcd, _whole, _whole, dtypes=INTEGER, extremes=False),
     binary("lcm", np.lcm, _count, _count, dtypes=INTEGER, extremes=False),
-    binary("logaddexp", np.logaddexp, many=positive),
-    binary("logaddexp2", np.logaddexp2, many=positive),
+    # The larger operand and the logarithm that is added to it may nearly cancel.
+    binary("logaddexp", np.logaddexp, many=positive, tolerance=32.0),
+    binary("logaddexp2", np.logaddexp2, many=positive, tolerance=32.0),
     _grown("maximum", np.maximum, _WIDE, dtypes=(*REAL, *BOOL)),
     _grown("minimum", np.minimum, _WIDE, dtypes=(*REAL, *BOOL)),
     binary("fmax", np.fmax, dtypes=(*REAL, *BOOL)),
