@@ -17,6 +17,7 @@ import numpy as np
 from rushlight_cpu.kernels import _parallel
 from rushlight_cpu.kernels._common import Array, Kernel, prod, reduced_precision
 from rushlight_cpu.kernels._memory import empty, rooms
+from rushlight_cpu.kernels._sequences import rows_of, states_before, walk
 from rushlight_cpu.kernels.products import mm
 from rushlight_cpu.kernels.recurrent import lstm_slopes
 
@@ -32,28 +33,6 @@ _SMALL, _ROWS, _WIDTHS = 2**19, (16, 8), (64, 32)
 _CHUNK = 2**19
 # Where i, f, o and g are, whose order makes the sigmoids one run; and back.
 _TURNED = [0, 1, 3, 2]
-
-
-def walk(steps: int, reverse: bool) -> range:
-    """The steps in their order."""
-    return range(steps - 1, -1, -1) if reverse else range(steps)
-
-
-def rows_of(x: Array) -> Array:
-    """(T, N, features) as a matrix."""
-    return x.reshape(len(x) * x.shape[1], x.shape[2])
-
-
-def states_before(h: Array, out: Array, reverse: bool) -> Array:
-    """The hidden state before each step."""
-    before = empty(out.shape, out.dtype)
-    if not len(out):
-        return before
-    if reverse:
-        before[:-1], before[-1] = out[1:], h
-    else:
-        before[1:], before[0] = out[:-1], h
-    return before
 
 
 def _steps_together(steps: int, size: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rushlight_cpu.kernels._common import Array, Kernel, reduced_precision
-from rushlight_cpu.kernels.lstm_layers import rows_of, states_before, walk
+from rushlight_cpu.kernels._sequences import rows_of, states_before, walk
 from rushlight_cpu.kernels.recurrent import gru_pointwise, gru_pointwise_backward
 
 
