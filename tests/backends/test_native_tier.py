@@ -346,22 +346,33 @@ def test_workers_sleep_when_no_more_jobs_come(native: Any, threads: Any) -> None
     assert time.process_time() - before < 0.1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="the threads of a process")
-def test_workers_that_were_asleep_may_use_every_core_again(native: Any, threads: Any) -> None:
-    threads(3)
-    exp, x = native.find_kernel("exp", rushlight.float32), np.zeros(1_000_000, np.float32)
-    for _ in range(10):  # each job wakes them, on another core than this thread's
-        exp(x)
-        time.sleep(0.01)
-    deadline = time.monotonic() + 30
-    while restricted := [
-        thread
-        for thread in map(int, os.listdir("/proc/self/task"))
-        if os.sched_getaffinity(thread) != os.sched_getaffinity(0)
-    ]:
-        assert time.monotonic() < deadline, restricted
-        time.sleep(0.01)
+def test_workers_that_were_asleep_may_use_every_core_again(native: Any) -> None:
+    # In a process of its own, where no others have threads of which some may not.
+    code = f"""
+import os, time
+import numpy as np
+from rushlight_cpu import _native
+library = _native.choose("{native.runtime(0).tier.library.variant}").library
+index = [name for name, _ in library.kernels()].index("exp")
+exp = library.bind(index, None)
+library.set_threads(3)
+x = np.zeros(1_000_000, np.float32)
+for _ in range(10):  # each job wakes them, on another core than this thread's
+    exp(x)
+    time.sleep(0.01)
+assert len(os.listdir("/proc/self/task")) >= 3
+deadline = time.monotonic() + 30
+while restricted := [
+    thread
+    for thread in map(int, os.listdir("/proc/self/task"))
+    if os.sched_getaffinity(thread) != os.sched_getaffinity(0)
+]:
+    assert time.monotonic() < deadline, restricted
+    time.sleep(0.01)
+"""
+    done = run(code)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_forked_child_computes(native: Any, threads: Any) -> None:

@@ -150,7 +150,7 @@ def _pairs(x: Array, rows: int, columns: int) -> tuple[Array, Array]:
     greater number: all passes but those over columns are vector instructions.
     """
     top, low = x[:, 0 : 2 * rows : 2, : 2 * columns], x[:, 1 : 2 * rows : 2, : 2 * columns]
-    lower = np.greater(low, top).view(np.uint16)
+    lower = np.greater(low, top, order="C").view(np.uint16)
     best = np.maximum(top, low)
     left, right = best[..., 0::2], best[..., 1::2]
     across = np.greater(right, left)
