@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from rushlight_cpu.kernels import _parallel
-from rushlight_cpu.kernels._common import BLOCK, Array, Kernel, prod, reduced_precision, row_dots
+from rushlight_cpu.kernels._common import BLOCK, Array, Kernel, prod, reduced_precision
 from rushlight_cpu.kernels._memory import empty, rooms
+from rushlight_cpu.kernels._rows import inverse_deviations
 
 Needs = tuple[bool, bool, bool]
 Gradients = tuple[Array | None, Array | None, Array | None]
@@ -98,10 +99,7 @@ def native_layer_norm(
         made, room = into[some], scratch[0]
         np.divide(flat[some] @ ones, n, out=mean[some])
         np.subtract(flat[some], _spread(mean[some], None, room), out=made)
-        variance = row_dots(made, made)
-        variance /= n
-        variance += eps
-        np.divide(1.0, np.sqrt(variance, out=variance), out=rstd[some])
+        inverse_deviations(made, eps, rstd[some])
         made *= _spread(rstd[some], scale, room)
         if shift is not None:
             every = np.ones(len(made), x.dtype)
@@ -153,8 +151,7 @@ def layer_norm_backward(
             made -= _spread(level, None, room)
         return dw, db
 
-    with _parallel.ONE_BLAS_THREAD:
-        parts = _Rows(rows, n).walk(8.0, block, x.dtype)
+    parts = _Rows(rows, n).walk(8.0, block, x.dtype)
     return (
         dx,
         _totals(parts, 0, tail) if needs[1] else None,
@@ -174,10 +171,7 @@ def native_rms_norm(
     scale = None if weight is None else weight.reshape(n)
 
     def block(some: slice, scratch: list[Array]) -> None:
-        square = row_dots(flat[some], flat[some])
-        square /= n
-        square += eps
-        np.divide(1.0, np.sqrt(square, out=square), out=rrms[some])
+        inverse_deviations(flat[some], eps, rrms[some])
         np.multiply(flat[some], _spread(rrms[some], scale, scratch[0]), out=into[some])
 
     if x.size:
@@ -219,8 +213,7 @@ def rms_norm_backward(
             made -= np.multiply(flat[some], bent, out=room)
         return (dw,)
 
-    with _parallel.ONE_BLAS_THREAD:
-        parts = _Rows(rows, n).walk(6.0, block, x.dtype)
+    parts = _Rows(rows, n).walk(6.0, block, x.dtype)
     return dx, _totals(parts, 0, tail) if needs[1] else None
 
 

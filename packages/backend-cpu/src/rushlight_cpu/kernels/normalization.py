@@ -7,35 +7,21 @@ not depend on the number of threads.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from rushlight_cpu.kernels import _parallel
-from rushlight_cpu.kernels._common import BLOCK, Array, Kernel, prod, reduced_precision, row_dots
+from rushlight_cpu.kernels._common import Array, Kernel, prod, reduced_precision, row_dots
 from rushlight_cpu.kernels._memory import empty
+from rushlight_cpu.kernels._rows import (
+    inverse_deviations,
+    row_blocks,
+    rows_together,
+    split_blocks,
+)
 from rushlight_cpu.kernels.softmax import row_sums
 
 Needs = tuple[bool, bool, bool]
 Gradients = tuple[Array | None, Array | None, Array | None]
-
-
-def _blocks(start: int, stop: int, n: int) -> list[slice]:
-    step = _step(n)
-    return [slice(at, min(at + step, stop)) for at in range(start, stop, step)]
-
-
-def _step(n: int) -> int:
-    return max(1, BLOCK // max(1, n))
-
-
-def _split_blocks(rows: int, n: int, work: float, task: Any) -> list[Any]:
-    """Like `split`, but cut at multiples of a block: blocks are the same for any thread count."""
-    step = _step(n)
-    units = -(-rows // step)
-    return _parallel.split(
-        units, work, lambda a, b: task(a * step, min(b * step, rows)), enough=_parallel.BLOCKS
-    )
 
 
 def _column_sums(x: Array) -> Array:
@@ -46,13 +32,9 @@ def _column_sums(x: Array) -> Array:
 
 def _normalize_rows(x: Array, eps: float, mean: Array, rstd: Array, out: Array) -> None:
     """Centres and scales rows into `out` and fills in their statistics."""
-    n = x.shape[1]
-    np.divide(row_sums(x), n, out=mean)
+    np.divide(row_sums(x), x.shape[1], out=mean)
     np.subtract(x, mean[:, None], out=out)
-    variance = row_dots(out, out)
-    variance /= n
-    variance += eps
-    np.divide(1.0, np.sqrt(variance, out=variance), out=rstd)
+    inverse_deviations(out, eps, rstd)
     out *= rstd[:, None]
 
 
@@ -80,7 +62,7 @@ def native_group_norm(
     shift = None if bias is None else bias.reshape(groups, channels // groups, 1)
 
     def part(start: int, stop: int) -> None:
-        for some in _blocks(start, stop, n):
+        for some in row_blocks(start, stop, n):
             block = into[some]
             _normalize_rows(flat[some], eps, mean[some], rstd[some], block)
             split = block.reshape(len(block), channels // groups, -1)
@@ -91,7 +73,7 @@ def native_group_norm(
                 split += shift[which]
 
     if x.size:
-        _split_blocks(rows, n, 5.0 * x.size, part)
+        split_blocks(rows, n, 5.0 * x.size, part)
     return out, mean.reshape(batch, groups), rstd.reshape(batch, groups)
 
 
@@ -120,8 +102,8 @@ def group_norm_backward(
     dots, plain = empty((rows, wide), x.dtype), empty((rows, wide), x.dtype)
 
     def part(start: int, stop: int) -> None:
-        rooms = empty((2, min(_step(n), stop - start), n), x.dtype)
-        for some in _blocks(start, stop, n):
+        rooms = empty((2, min(rows_together(n), stop - start), n), x.dtype)
+        for some in row_blocks(start, stop, n):
             hat, weighted = rooms[:, : some.stop - some.start]
             gs = grads[some]
             np.subtract(flat[some], means[some], out=hat)
@@ -137,7 +119,7 @@ def group_norm_backward(
                 gs = weighted
             _row_gradient(gs, hat, scales[some], into[some])
 
-    _split_blocks(rows, n, 8.0 * x.size, part)
+    split_blocks(rows, n, 8.0 * x.size, part)
     dw = dots.reshape(batch, channels).sum(axis=0) if needs[1] else None
     db = plain.reshape(batch, channels).sum(axis=0) if needs[2] else None
     return dx, dw, db
@@ -168,14 +150,14 @@ def batch_norm_stats(x: Array) -> tuple[Array, Array]:
     means, squares = np.empty(len(planes), x.dtype), np.empty(len(planes), x.dtype)
 
     def part(start: int, stop: int) -> None:
-        room = empty((min(_step(pixels), stop - start), pixels), x.dtype)
-        for some in _blocks(start, stop, pixels):
+        room = empty((min(rows_together(pixels), stop - start), pixels), x.dtype)
+        for some in row_blocks(start, stop, pixels):
             block = planes[some]
             means[some] = row_sums(block) / pixels
             centred = np.subtract(block, means[some, None], out=room[: len(block)])
             squares[some] = row_dots(centred, centred)
 
-    _split_blocks(len(planes), pixels, 3.0 * x.size, part)
+    split_blocks(len(planes), pixels, 3.0 * x.size, part)
     # Squares about each plane's own mean, moved to the channel's (Chan, Golub and LeVeque, 1979).
     per_image = means.reshape(batch, channels)
     mean = per_image.sum(axis=0) / batch
@@ -202,12 +184,12 @@ def batch_norm_apply(
     scales, shifts = np.tile(scale, batch)[:, None], np.tile(shift, batch)[:, None]
 
     def part(start: int, stop: int) -> None:
-        for some in _blocks(start, stop, pixels):
+        for some in row_blocks(start, stop, pixels):
             np.multiply(flat[some], scales[some], out=into[some])
             into[some] += shifts[some]
 
     if x.size:
-        _split_blocks(len(flat), pixels, 2.0 * x.size, part)
+        split_blocks(len(flat), pixels, 2.0 * x.size, part)
     return out
 
 
@@ -268,15 +250,17 @@ def _channel_sums(g: Array, x: Array, mean: Array, dots: bool) -> tuple[Array, A
     sums, found = np.empty(len(planes), x.dtype), np.empty(len(planes), x.dtype)
 
     def part(start: int, stop: int) -> None:
-        room = empty((min(_step(pixels), stop - start), pixels), x.dtype) if dots else nothing
-        for some in _blocks(start, stop, pixels):
+        room = (
+            empty((min(rows_together(pixels), stop - start), pixels), x.dtype) if dots else nothing
+        )
+        for some in row_blocks(start, stop, pixels):
             block = grads[some]
             sums[some] = row_sums(block)
             if dots:
                 centred = np.subtract(planes[some], centre[some], out=room[: len(block)])
                 found[some] = row_dots(block, centred)
 
-    _split_blocks(len(planes), pixels, 3.0 * x.size, part)
+    split_blocks(len(planes), pixels, 3.0 * x.size, part)
     plain = sums.reshape(batch, channels).sum(axis=0)
     return plain, found.reshape(batch, channels).sum(axis=0) if dots else nothing
 
@@ -293,14 +277,14 @@ def _affine2(g: Array, x: Array, a: Array, b: Array, c: Array, out: Array) -> No
     gs, xs, into = (v.reshape(-1, pixels) for v in (g, x, out))
 
     def part(start: int, stop: int) -> None:
-        room = empty((min(_step(pixels), stop - start), pixels), x.dtype)
-        for some in _blocks(start, stop, pixels):
+        room = empty((min(rows_together(pixels), stop - start), pixels), x.dtype)
+        for some in row_blocks(start, stop, pixels):
             other = np.multiply(xs[some], b[some], out=room[: some.stop - some.start])
             other += c[some]
             np.multiply(gs[some], a[some], out=into[some])
             into[some] += other
 
-    _split_blocks(len(gs), pixels, 4.0 * x.size, part)
+    split_blocks(len(gs), pixels, 4.0 * x.size, part)
 
 
 KERNELS: dict[str, Kernel] = {

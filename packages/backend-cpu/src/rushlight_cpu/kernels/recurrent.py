@@ -22,11 +22,14 @@ def _times_sigmoid_slope(s: Array, out: Array) -> None:
     out *= 1 - s
 
 
-def lstm_step(gates: Array, c: Array, h: Array, cell: Array, active: Array) -> None:
-    """Fills hidden state, cell state and activated gates from gate sums in the order i, f, g, o.
+@reduced_precision()
+def lstm_pointwise(gates: Array, c: Array) -> tuple[Array, Array, Array]:
+    """New hidden and cell state from gate sums (N, 4 H), in the order i, f, g, o.
 
-    `active` and `gates` may be one array.
+    The third result, the activated gates, is for the backward.
     """
+    h, cell = empty(c.shape, gates.dtype), empty(c.shape, gates.dtype)
+    active = empty(gates.shape, gates.dtype)
     hidden = c.shape[1]
     middle = slice(2 * hidden, 3 * hidden)
     np.tanh(gates[:, middle], out=h)
@@ -39,24 +42,15 @@ def lstm_step(gates: Array, c: Array, h: Array, cell: Array, active: Array) -> N
     cell += h
     np.tanh(cell, out=h)
     h *= o
-
-
-@reduced_precision()
-def lstm_pointwise(gates: Array, c: Array) -> tuple[Array, Array, Array]:
-    """New hidden and cell state from gate sums (N, 4 H), in the order i, f, g, o.
-
-    The third result, the activated gates, is for the backward.
-    """
-    h, cell = empty(c.shape, gates.dtype), empty(c.shape, gates.dtype)
-    active = empty(gates.shape, gates.dtype)
-    lstm_step(gates, c, h, cell, active)
     return h, cell, active
 
 
-def lstm_step_backward(
-    gh: Array, gc: Array, c: Array, cell: Array, active: Array, dgates: Array, t: Array
-) -> None:
-    """Fills the gradients towards the gate sums, and `t` with that towards the old cell state."""
+@reduced_precision()
+def lstm_pointwise_backward(
+    gh: Array, gc: Array, c: Array, cell: Array, active: Array
+) -> tuple[Array, Array]:
+    """Gradients towards the gate sums and the old cell state `c`; `cell` is the new one."""
+    dgates, t = empty(active.shape, active.dtype), empty(c.shape, active.dtype)
     n, hidden = c.shape
     i, f, g, o = active.reshape(n, 4, hidden).swapaxes(0, 1)
     di, df, dg, do = dgates.reshape(n, 4, hidden).swapaxes(0, 1)
@@ -77,15 +71,6 @@ def lstm_step_backward(
     dg *= i
     dg *= t
     t *= f
-
-
-@reduced_precision()
-def lstm_pointwise_backward(
-    gh: Array, gc: Array, c: Array, cell: Array, active: Array
-) -> tuple[Array, Array]:
-    """Gradients towards the gate sums and the old cell state `c`; `cell` is the new one."""
-    dgates, t = empty(active.shape, active.dtype), empty(c.shape, active.dtype)
-    lstm_step_backward(gh, gc, c, cell, active, dgates, t)
     return dgates, t
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from rushlight.backend.arrays import array_kernels
 from rushlight_cpu.kernels import _parallel
-from rushlight_cpu.kernels._common import BLOCK, Array, Kernel, prod
+from rushlight_cpu.kernels._common import Array, Kernel, prod
+from rushlight_cpu.kernels._rows import row_blocks, split_blocks
 from rushlight_cpu.kernels.softmax import row_sums
 
 _general: Kernel = array_kernels(np)["sum"]["default"]  # type: ignore[index]
@@ -24,15 +25,13 @@ def sum_(x: Array, *, dim: Sequence[int], keepdim: bool) -> Array:
     batch, channels, pixels = x.shape[0], x.shape[1], prod(x.shape[2:])
     planes = np.ascontiguousarray(x).reshape(batch * channels, pixels)
     sums = np.empty(len(planes), x.dtype)
-    # Planes that stay together, for BLAS adds those at an end in another order.
-    step = max(1, BLOCK // max(1, pixels))
 
+    # By blocks, for BLAS adds planes at an end in another order.
     def part(start: int, stop: int) -> None:
-        for at in range(start * step, stop * step, step):
-            some = slice(at, at + step)
+        for some in row_blocks(start, stop, pixels):
             sums[some] = row_sums(planes[some])
 
-    _parallel.split(-(-len(planes) // step), x.size, part, enough=_parallel.PASSES)
+    split_blocks(len(planes), pixels, x.size, part, enough=_parallel.PASSES)
     total: Array = np.add.reduce(sums.reshape(batch, channels), axis=0)
     return total.reshape(1, channels, *(1,) * (x.ndim - 2)) if keepdim else total
 
